@@ -1,0 +1,109 @@
+"""Everything gradatim raises on purpose, and the exit code the command line gives for it.
+
+    GradatimError            1  anything below
+    ├── InputError           2  a document, table or text file that cannot be read as asked
+    ├── SpecError            3  a setting, recipe or study that cannot be meant
+    ├── StoreError           4  a block store that is missing, incomplete or damaged
+    ├── RecordError          5  a run folder that is missing, incomplete or damaged
+    ├── MismatchError        6  what is resumed or compared is not what it was
+    ├── TrainingError        7  a run that cannot go on
+    │   └── NotFiniteError   7  the loss became infinite or not a number
+    ├── FitError             8  too little or unusable data for a law or a comparison
+    └── MissingExtraError    9  an optional dependency is not installed
+
+An error says where, what was expected, what came, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class GradatimError(Exception):
+    """Base of every expected failure.
+
+    Args:
+        problem: what is wrong, one clause without a full stop.
+        where: file, line and field, or the name of the setting.
+        expected: what would have been right.
+        got: what came instead.
+        remedy: what the user can do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        where: str | None = None,
+        expected: str | None = None,
+        got: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        self.problem = problem
+        self.where = where
+        self.expected = expected
+        self.got = got
+        self.remedy = remedy
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.problem}" if self.where else self.problem
+        if self.expected is not None:
+            text += f"; expected {self.expected}"
+        if self.got is not None:
+            text += f"; got {self.got}"
+        if self.remedy is not None:
+            text += f". {self.remedy}"
+        return text
+
+
+class InputError(GradatimError):
+    """A document, table or text file that cannot be read as asked."""
+
+    exit_code = 2
+
+
+class SpecError(GradatimError):
+    """A setting, recipe or study that cannot be meant."""
+
+    exit_code = 3
+
+
+class StoreError(GradatimError):
+    """A block store that is missing, incomplete or damaged."""
+
+    exit_code = 4
+
+
+class RecordError(GradatimError):
+    """A run folder that is missing, incomplete or damaged."""
+
+    exit_code = 5
+
+
+class MismatchError(GradatimError):
+    """What is resumed or compared is not what it was; the message lists what differs."""
+
+    exit_code = 6
+
+
+class TrainingError(GradatimError):
+    """A run that cannot go on."""
+
+    exit_code = 7
+
+
+class NotFiniteError(TrainingError):
+    """The loss became infinite or not a number; the last good checkpoint is kept."""
+
+
+class FitError(GradatimError):
+    """Too little or unusable data for a law or a comparison."""
+
+    exit_code = 8
+
+
+class MissingExtraError(GradatimError):
+    """An optional dependency is not installed; the message gives the install line."""
+
+    exit_code = 9
