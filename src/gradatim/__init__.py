@@ -1,3 +1,3 @@
-"""gradatim: pretrain language models under a curriculum, at equal compute, and say what it bought."""
+"""Pretrain language models under a curriculum, at equal compute, and say what it bought."""
 
 __version__ = "0.1.0"
