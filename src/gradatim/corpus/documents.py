@@ -1,0 +1,290 @@
+"""Documents from wherever they lie: files, folders, globs, lists of them, or a hub data set.
+
+Whatever the format, a document comes out as the same small record, in an order that depends on
+the names of the files alone, without more of the corpus in memory than a few megabytes. A row
+that cannot be used is an error that names its place, or, when asked, is skipped and counted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from gradatim.corpus.hashes import HashSet
+from gradatim.corpus.hub import HUB_PREFIX, HubLocation
+from gradatim.corpus.locations import CorpusFile, find_files
+from gradatim.corpus.readers import OR_SKIP, Report, Row, read_json_lines, read_parquet, read_text
+from gradatim.errors import InputError
+
+Location = str | Path | Sequence[str | Path]
+
+TEXT_COLUMNS = ("text", "content", "body")
+ID_COLUMNS = ("id", "doc_id")
+SOURCE_COLUMNS = ("source", "source_repo")
+LEVEL_COLUMNS = ("level",)
+
+_MOST_PLACES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text with a name.
+
+    Attributes:
+        id: unique in its corpus, the same on every machine.
+        source: where it comes from, in the user's words.
+        level: the user's label of difficulty, if any.
+        split: "train", "held_out" or "out_of_distribution" where the corpus itself decides.
+    """
+
+    id: str
+    text: str
+    source: str
+    level: str | None = None
+    split: str | None = None
+
+
+@dataclass(slots=True)
+class Skipped:
+    """What reading passed over.
+
+    Attributes:
+        num_bad: rows or files that could not be used.
+        num_blank: documents without a single visible character; these are never an error.
+        places: the first twenty bad ones, each as a message with place and reason.
+    """
+
+    num_bad: int = 0
+    num_blank: int = 0
+    places: list[str] = field(default_factory=list)
+
+    def note(self, error: InputError) -> None:
+        self.num_bad += 1
+        if len(self.places) < _MOST_PLACES:
+            self.places.append(str(error))
+
+
+def read_documents(
+    location: Location,
+    *,
+    text_column: str | None = None,
+    id_column: str | None = None,
+    source_column: str | None = None,
+    level_column: str | None = None,
+    on_bad: Literal["stop", "skip"] = "stop",
+    skipped: Skipped | None = None,
+) -> Iterator[Document]:
+    """Stream the documents of a corpus.
+
+    Args:
+        location: a file (.parquet; .jsonl, .ndjson or .json with one object a line; .txt; the
+            latter two also .gz or .zst), a folder of such files, a glob, a list of those, or
+            `hf://owner/name[/config][?split=train]`, `hf://path/of/a/folder`.
+        text_column: by default the first of `text`, `content`, `body` there is.
+        id_column: by default `id` or `doc_id`, else file and line. A second document of the same
+            id gets `~2` appended, a third `~3`; all of them fall into the same split.
+        source_column: by default `source` or `source_repo`, else the name of the file without
+            shard number, for plain-text files of a folder the name of their folder.
+        level_column: by default `level`, else none.
+        on_bad: "stop" raises at the first bad row; "skip" notes it in `skipped` and goes on.
+        skipped: filled while the documents are read.
+
+    Raises:
+        InputError: nothing there, nothing readable, a missing column, a bad row.
+        MissingExtraError: `hf://` without the extra `hf`.
+    """
+    notes = Skipped() if skipped is None else skipped
+    columns = _Columns(text_column, id_column, source_column, level_column)
+    report = _stop if on_bad == "stop" else notes.note
+    unique = _UniqueIds()
+    num_documents = 0
+    for part in _parts(location):
+        for document in _documents_of(part, columns, report):
+            if not document.text or document.text.isspace():
+                notes.num_blank += 1
+                continue
+            num_documents += 1
+            yield unique.renamed(document)
+    if num_documents == 0:
+        raise _empty(location, notes)
+
+
+def document_stem(document_id: str) -> str:
+    """The id without the `~2` that told it from an earlier document of the same id."""
+    stem, mark, number = document_id.rpartition("~")
+    return stem if mark and number.isdecimal() else document_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """The columns asked for; None means: guess."""
+
+    text: str | None = None
+    id: str | None = None
+    source: str | None = None
+    level: str | None = None
+
+    def chosen(self, names: Sequence[str], where: str) -> dict[str, str]:
+        """Role → column name, for the columns there are.
+
+        Raises:
+            InputError: no text column, or a column that was asked for is missing.
+        """
+        guesses = {
+            "text": (self.text, TEXT_COLUMNS),
+            "id": (self.id, ID_COLUMNS),
+            "source": (self.source, SOURCE_COLUMNS),
+            "level": (self.level, LEVEL_COLUMNS),
+        }
+        chosen = {}
+        for role, (asked, guessed) in guesses.items():
+            found = next((name for name in ((asked,) if asked else guessed) if name in names), None)
+            if found is not None:
+                chosen[role] = found
+            elif asked or role == "text":
+                listed = ", ".join(names) or "none"
+                raise InputError(
+                    f"no {role} column",
+                    where=where,
+                    expected=asked or f"one of {', '.join(guessed)}",
+                    got=f"the columns {listed}",
+                    remedy=f"Name it with {role}_column (--{role}-column)",
+                )
+        return chosen
+
+
+def _parts(location: Location) -> Iterator[CorpusFile | HubLocation]:
+    if isinstance(location, str | Path):
+        if str(location).startswith(HUB_PREFIX):
+            yield HubLocation.parse(str(location))
+        else:
+            yield from find_files(location)
+        return
+    for part in location:
+        yield from _parts(part)
+
+
+def _documents_of(
+    part: CorpusFile | HubLocation, columns: _Columns, report: Report
+) -> Iterator[Document]:
+    """The documents of one file; a file that breaks off is reported after what it gave."""
+    if isinstance(part, CorpusFile) and part.format == "text":
+        columns = _Columns()  # plain text has none to ask for
+    try:
+        for row in _rows_of(part, columns, report):
+            try:
+                yield _document(row, columns, part.name, part.source)
+            except InputError as error:
+                report(error)
+    except InputError as error:
+        report(error)
+    except OSError as error:
+        report(
+            InputError(
+                "cannot be read to its end",
+                where=part.where,
+                got=str(error),
+                remedy="Check that the file is complete and may be read" + OR_SKIP,
+            )
+        )
+
+
+def _rows_of(part: CorpusFile | HubLocation, columns: _Columns, report: Report) -> Iterator[Row]:
+    if isinstance(part, HubLocation):
+        return part.read(lambda names: list(columns.chosen(names, part.where).values()))
+    if part.format == "parquet":
+        return read_parquet(
+            part.path, lambda names: list(columns.chosen(names, part.where).values())
+        )
+    if part.format == "json":
+        return read_json_lines(part.path, report)
+    return read_text(part.path, report)
+
+
+def _document(row: Row, columns: _Columns, name: str, source: str) -> Document:
+    chosen = columns.chosen(list(row.values), row.where)
+    text = row.values[chosen["text"]]
+    if not isinstance(text, str):
+        raise _not_a_text(text, row.where, chosen["text"])
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            "half a character",
+            where=f"{row.where}: {chosen['text']}",
+            expected="text that can be written as UTF-8",
+            got=f"a lone surrogate at character {error.start}",
+            remedy="Repair the row" + OR_SKIP,
+        ) from error
+    position = "" if row.position is None else f"#{row.position}"
+    return Document(
+        id=_label(row.values, chosen.get("id")) or name + position,
+        text=text,
+        source=_label(row.values, chosen.get("source")) or source,
+        level=_label(row.values, chosen.get("level")),
+    )
+
+
+def _label(values: Mapping[str, object], column: str | None) -> str | None:
+    value = None if column is None else values[column]
+    return None if value is None else str(value)
+
+
+def _not_a_text(value: object, where: str, column: str) -> InputError:
+    if isinstance(value, bytes):
+        got = f"{len(value)} bytes that are not UTF-8 text"
+    else:
+        got = "null" if value is None else f"{type(value).__name__} {str(value)[:40]}"
+    return InputError(
+        "not a text",
+        where=f"{where}: {column}",
+        expected="a string",
+        got=got,
+        remedy="Repair the row, name another text_column" + OR_SKIP,
+    )
+
+
+def _empty(location: Location, notes: Skipped) -> InputError:
+    got = []
+    if notes.num_blank:
+        got.append(f"{notes.num_blank} blank texts")
+    if notes.num_bad:
+        got.append(f"{notes.num_bad} bad rows or files, the first: {notes.places[0]}")
+    return InputError(
+        "the corpus is empty",
+        where=str(location),
+        expected="at least one document with text",
+        got="; ".join(got) or "none",
+        remedy="Check the location and the text column",
+    )
+
+
+def _stop(error: InputError) -> None:
+    raise error
+
+
+class _UniqueIds:
+    """Tells documents of the same id apart, remembering 8 bytes an id."""
+
+    def __init__(self) -> None:
+        self._seen = HashSet()
+        self._num_same: dict[str, int] = {}
+
+    def renamed(self, document: Document) -> Document:
+        if self._is_new(document.id):
+            return document
+        number = self._num_same.get(document.id, 1) + 1
+        while not self._is_new(f"{document.id}~{number}"):
+            number += 1
+        self._num_same[document.id] = number
+        new_id = f"{document.id}~{number}"
+        return Document(new_id, document.text, document.source, document.level, document.split)
+
+    def _is_new(self, document_id: str) -> bool:
+        digest = hashlib.blake2b(document_id.encode(errors="surrogatepass"), digest_size=8).digest()
+        return bool(self._seen.add(np.array([int.from_bytes(digest, "little")], np.uint64))[0])

@@ -1,0 +1,143 @@
+"""A location in the user's words into a list of files, in an order that is the same everywhere."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from gradatim.errors import InputError
+
+_FORMATS = {".parquet": "parquet", ".jsonl": "json", ".ndjson": "json", ".json": "json"} | {
+    ".txt": "text"
+}
+_COMPRESSED = (".gz", ".zst")
+_READABLE = ".parquet, .jsonl, .ndjson, .json, .txt (the last four also .gz or .zst)"
+_SHARD_NUMBER = re.compile(r"[-_.](?:part[-_.]?)?\d+(?:[-_.]of[-_.]\d+)?$")
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusFile:
+    """A file to read.
+
+    Attributes:
+        format: "parquet", "json" or "text".
+        name: its path below the folder that was given, which does not depend on where that lies.
+        source: what its documents' source is called unless they say so themselves.
+    """
+
+    path: Path
+    format: str
+    name: str
+    source: str
+
+    @property
+    def where(self) -> str:
+        return str(self.path)
+
+
+def find_files(location: str | Path) -> Iterator[CorpusFile]:
+    """The files of a path, folder or glob, sorted by name; hidden ones in folders are left out.
+
+    Raises:
+        InputError: nothing there, or nothing of a known kind.
+    """
+    path = Path(location).expanduser()
+    if path.is_dir():
+        yield from _files_below(path)
+    elif path.exists():
+        yield _named_file(path)
+    elif glob.has_magic(str(path)):
+        yield from _matching_files(path)
+    else:
+        raise InputError(
+            "no such file or folder",
+            where=str(location),
+            remedy="Check the path; hub data sets are written hf://owner/name",
+        )
+
+
+def _named_file(path: Path) -> CorpusFile:
+    kind = _format_of(path)
+    if kind is None:
+        raise InputError(
+            "not a kind of file that can be read",
+            where=str(path),
+            expected=_READABLE,
+            got=path.suffix or "no suffix",
+            remedy="Rename or convert the file",
+        )
+    return CorpusFile(path, kind, path.name, _stem(path))
+
+
+def _files_below(folder: Path) -> Iterator[CorpusFile]:
+    paths = [path for path in folder.rglob("*") if not _is_hidden(path.relative_to(folder))]
+    files = [_found_file(path, folder) for path in _sorted(paths)]
+    found = [file for file in files if file is not None]
+    if not found:
+        raise InputError(
+            "the folder holds no file that can be read",
+            where=str(folder),
+            expected=_READABLE,
+            got=f"{sum(path.is_file() for path in paths)} other files",
+        )
+    yield from found
+
+
+def _matching_files(pattern: Path) -> Iterator[CorpusFile]:
+    root = Path(*_leading_parts(pattern))
+    # Path.glob takes no absolute pattern.
+    names = glob.glob(str(pattern), recursive=True)  # noqa: PTH207
+    matches = _sorted([Path(name) for name in names])
+    found = [file for path in matches if (file := _found_file(path, root)) is not None]
+    if not found:
+        raise InputError(
+            "the pattern matches no file that can be read",
+            where=str(pattern),
+            expected=_READABLE,
+            got=f"{len(matches)} matches",
+            remedy="Check the pattern; ** stands for any number of folders",
+        )
+    yield from found
+
+
+def _leading_parts(pattern: Path) -> Iterator[str]:
+    for part in pattern.parent.parts:
+        if glob.has_magic(part):
+            return
+        yield part
+
+
+def _found_file(path: Path, root: Path) -> CorpusFile | None:
+    kind = _format_of(path)
+    if kind is None or not path.is_file():
+        return None
+    name = path.relative_to(root).as_posix()
+    source = path.absolute().parent.name if kind == "text" else _stem(path)
+    return CorpusFile(path, kind, name, source or "text")
+
+
+def _sorted(paths: list[Path]) -> list[Path]:
+    return sorted(paths, key=lambda path: path.as_posix())
+
+
+def _is_hidden(path: PurePath) -> bool:
+    return any(part.startswith((".", "_")) for part in path.parts)
+
+
+def _uncompressed_name(path: Path) -> Path:
+    is_compressed = path.suffix.lower() in _COMPRESSED
+    return path.with_suffix("") if is_compressed else path
+
+
+def _format_of(path: Path) -> str | None:
+    inner = _uncompressed_name(path)
+    kind = _FORMATS.get(inner.suffix.lower())
+    return None if kind == "parquet" and inner != path else kind
+
+
+def _stem(path: Path) -> str:
+    stem = _uncompressed_name(path).stem
+    return _SHARD_NUMBER.sub("", stem) or stem

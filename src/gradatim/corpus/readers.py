@@ -1,0 +1,242 @@
+"""Files into rows: parquet, JSON lines and plain text, each read in pieces of bounded size.
+
+A row is a mapping with the place it came from; which of its fields is the text is decided by
+`gradatim.corpus.documents`. What cannot be read is handed to `report` as an `InputError`, which
+either raises it or notes it and lets the reader go on.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gradatim.errors import InputError
+
+MAX_LINE_BYTES = 64 * 2**20
+"""Longest JSON line that is read."""
+MAX_TEXT_BYTES = 8 * 2**20
+"""Longest plain text read as one document; longer than any novel."""
+
+_PARQUET_BATCH_BYTES = 8 * 2**20
+_STREAM_BYTES = 2**20
+_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+
+OR_SKIP = ', or go on without it: on_bad="skip" (--on-bad skip)'
+"""The end of the remedy of every error that skipping gets around."""
+
+Report = Callable[[InputError], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record of a file.
+
+    Attributes:
+        where: file and line or row, for messages.
+        position: the line, row or piece within the file, from 1; None where it has only one.
+        values: the fields of the record that were asked for.
+    """
+
+    where: str
+    position: int | None
+    values: Mapping[str, object]
+
+
+def read_json_lines(path: Path, report: Report) -> Iterator[Row]:
+    """One row a line; empty lines are passed over.
+
+    Lines longer than `MAX_LINE_BYTES` are reported without being held in memory.
+    """
+    with _open_stream(path) as stream:
+        number = 0
+        while line := stream.readline(MAX_LINE_BYTES + 1):
+            number += 1
+            where = f"{path}:{number}"
+            if len(line) > MAX_LINE_BYTES:
+                report(_line_too_long(where))
+                while line and not line.endswith(b"\n"):
+                    line = stream.readline(_STREAM_BYTES)
+                continue
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)
+            if not line.strip():
+                continue
+            try:
+                yield Row(where, number, _json_object(line, where))
+            except InputError as error:
+                report(error)
+
+
+def read_parquet(path: Path, choose: Callable[[list[str]], list[str]]) -> Iterator[Row]:
+    """One row a table row, with the columns that `choose` picks from the file's column names.
+
+    Raises:
+        InputError: the file is no parquet; and whatever `choose` raises.
+    """
+    try:
+        # Small buffers instead of whole column chunks: a row group may be larger than memory.
+        file = pq.ParquetFile(path, buffer_size=_STREAM_BYTES, pre_buffer=False)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(
+            "cannot be read as parquet",
+            where=str(path),
+            got=_first_line(error),
+            remedy="Check that the file is complete" + OR_SKIP,
+        ) from error
+    with file:
+        columns = choose(file.schema_arrow.names)
+        number = 0
+        for batch in file.iter_batches(batch_size=_rows_a_batch(file, columns), columns=columns):
+            for values in zip(*(_values(array) for array in batch.columns), strict=True):
+                number += 1
+                record = dict(zip(columns, values, strict=True))
+                yield Row(f"{path}: row {number}", number, record)
+
+
+def read_text(path: Path, report: Report) -> Iterator[Row]:
+    """The whole file as one row with the field `text`, line ends made `\\n`.
+
+    A file longer than `MAX_TEXT_BYTES` comes as several rows, cut at blank lines, else at line
+    ends, else at spaces, so that any size is read in constant memory.
+    """
+    with _open_stream(path) as stream:
+        offset = 0
+        rest = b""
+        number = 0
+        while True:
+            data = rest + stream.read(MAX_TEXT_BYTES + 1 - len(rest))
+            if not data and number:
+                return
+            is_last = len(data) <= MAX_TEXT_BYTES
+            end = len(data) if is_last else _piece_end(data)
+            piece, rest = data[:end], data[end:]
+            position = None if is_last and number == 0 else number
+            where = str(path) if position is None else f"{path}: piece {position}"
+            try:
+                yield Row(where, position, {"text": _plain_text(piece, offset, str(path))})
+            except InputError as error:
+                report(error)
+            number += 1
+            offset += end
+            if is_last:
+                return
+
+
+def _open_stream(path: Path) -> io.BufferedReader:
+    # Arrow's streams, unlike zstandard's, read on after the first frame and notice a cut-off file.
+    stream = pa.input_stream(str(path), compression=_COMPRESSIONS.get(path.suffix.lower()))
+    return io.BufferedReader(stream, _STREAM_BYTES)
+
+
+def _json_object(line: bytes, where: str) -> dict[str, object]:
+    try:
+        value = json.loads(line.decode())
+    except UnicodeDecodeError as error:
+        raise InputError(
+            "not UTF-8",
+            where=where,
+            got=f"the byte 0x{line[error.start]:02x} at byte {error.start} of the line",
+            remedy="Convert the file to UTF-8" + OR_SKIP,
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            "not JSON",
+            where=where,
+            expected="one object a line",
+            got=f"{_excerpt(line)} ({_first_line(error)})",
+            remedy="Write every document as one JSON object on a line of its own" + OR_SKIP,
+        ) from error
+    if not isinstance(value, dict):
+        raise InputError(
+            "not a JSON object",
+            where=where,
+            expected='one object a line, like {"text": "..."}',
+            got=_excerpt(line),
+            remedy="Write every document as one JSON object on a line of its own" + OR_SKIP,
+        )
+    return value
+
+
+def _line_too_long(where: str) -> InputError:
+    return InputError(
+        "the line is too long",
+        where=where,
+        expected=f"at most {MAX_LINE_BYTES:,} bytes a line",
+        got="more",
+        remedy="Put each document on a line of its own, or give the text as a .txt file, "
+        "which is read in pieces" + OR_SKIP,
+    )
+
+
+def _rows_a_batch(file: pq.ParquetFile, columns: list[str]) -> int:
+    """As many rows as hold about 8 MB, by the mean size of the columns' values."""
+    metadata = file.metadata
+    num_bytes = 1
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        for column in range(row_group.num_columns):
+            chunk = row_group.column(column)
+            if chunk.path_in_schema in columns:
+                num_bytes += chunk.total_uncompressed_size
+    num_rows = int(_PARQUET_BATCH_BYTES * metadata.num_rows / num_bytes)
+    return max(1, min(4096, num_rows))
+
+
+def _values(array: pa.Array) -> list[object]:
+    """Python values; a string that is not UTF-8 comes as bytes, for the row to be reported."""
+    try:
+        return list(array.to_pylist())
+    except UnicodeDecodeError:
+        return [_value(scalar) for scalar in array]
+
+
+def _value(scalar: pa.Scalar) -> object:
+    try:
+        return scalar.as_py()
+    except UnicodeDecodeError:
+        return scalar.as_buffer().to_pybytes()
+
+
+def _piece_end(data: bytes) -> int:
+    """Where to cut a piece off: as late as possible in the second half of `data`."""
+    half = len(data) // 2
+    for border in (b"\n\n", b"\n", b" "):
+        found = data.rfind(border, half)
+        if found >= 0:
+            return found + len(border)
+    end = len(data) - 1
+    while end > half and data[end] & 0xC0 == 0x80:
+        end -= 1
+    return end
+
+
+def _plain_text(piece: bytes, offset: int, where: str) -> str:
+    if offset == 0:
+        piece = piece.removeprefix(codecs.BOM_UTF8)
+    try:
+        text = piece.decode()
+    except UnicodeDecodeError as error:
+        line = piece.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            "not UTF-8",
+            where=f"{where}:{line}" if offset == 0 else where,
+            got=f"the byte 0x{piece[error.start]:02x} at byte {offset + error.start}",
+            remedy="Convert the file to UTF-8" + OR_SKIP,
+        ) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def _excerpt(line: bytes) -> str:
+    text = line.strip().decode(errors="replace")
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
