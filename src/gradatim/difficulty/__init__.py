@@ -1,0 +1,1 @@
+"""Text into columns of difficulty: one counting kernel, formulas of its counts, bands."""
