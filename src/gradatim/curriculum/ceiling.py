@@ -1,0 +1,143 @@
+"""A rising ceiling of difficulty: draw uniformly among blocks at most so hard.
+
+The ceiling ranks blocks by a metric and opens a growing head of the ranking. Its controls open
+exactly as many blocks at every moment, but of another ranking: a random one (`shuffled`), which
+has the method's schedule and repetition and not its idea, or the hardest first (`reversed`).
+
+A block of unknown difficulty is never claimed to be easy, nor hard: it is admitted last, in the
+reversed order too.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gradatim.curriculum.door import BlockIds, BlockTable
+from gradatim.curriculum.generator import Stream
+from gradatim.curriculum.pacing import (
+    PacingShape,
+    Ramp,
+    Scale,
+    ShareScale,
+    YearsScale,
+    admitted_curve,
+    ramp_for,
+    survival_of,
+)
+from gradatim.curriculum.pool import Pool, PoolOrder
+from gradatim.curriculum.sample import Sample, sampled
+from gradatim.errors import SpecError
+
+
+class Ceiling(BaseModel):
+    """A ceiling that rises over the ramp and is gone after it.
+
+    Give either `ramp` or `easiest_used_fraction`; with neither, the latter is 0.1.
+
+    Args:
+        metric: the difficulty column that ranks the blocks.
+        pacing: how the ceiling rises (`pacing.competence`); `step` holds it, then drops it.
+        start_fraction: share of blocks admitted at progress 0 (for `years`: at least).
+        ramp: progress at which everything is admitted.
+        easiest_used_fraction: in place of a ramp, the share of the starting blocks that is
+            expected to have been drawn when everything is admitted; the ramp is solved for.
+        scale: what rises: `years`, the ceiling in the metric's own unit, from the start quantile
+            to the 0.99 quantile; or `share`, the admitted share of blocks.
+        control: None for the method; `shuffled` or `reversed` for its controls.
+        sample: as in `Uniform`. With `budget`, whenever all that is admitted has been drawn, the
+            next block of the ranking is admitted ahead of plan, so that none is drawn twice.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["ceiling"] = "ceiling"
+    metric: str = "reading_age"
+    pacing: PacingShape = "linear"
+    start_fraction: float = Field(default=0.1, gt=0, le=1)
+    ramp: float | None = Field(default=None, gt=0, le=1)
+    easiest_used_fraction: float | None = Field(default=0.1, gt=0, lt=1)
+    scale: Literal["years", "share"] = "years"
+    control: Literal["shuffled", "reversed"] | None = None
+    sample: Sample = "all"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_ramp_needs_no_solving(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("ramp") is not None:
+            return {"easiest_used_fraction": None, **values}
+        return values
+
+    @model_validator(mode="after")
+    def _one_way_to_the_ramp(self) -> Ceiling:
+        if (self.ramp is None) == (self.easiest_used_fraction is None):
+            got = "both" if self.ramp is not None else "neither"
+            raise ValueError(f"give either ramp or easiest_used_fraction; got {got}")
+        return self
+
+
+def ceiling_order(spec: Ceiling, table: BlockTable, *, num_draws: int, seed: int) -> PoolOrder:
+    """The curriculum of a `Ceiling` specification over these blocks.
+
+    Raises:
+        SpecError: an unknown metric, or one that no block has a value of.
+    """
+    table = sampled(table, spec.sample, num_draws=num_draws, seed=seed)
+    difficulty = table.difficulty(spec.metric)
+    known = np.isfinite(difficulty)
+    if not known.any():
+        raise SpecError(
+            "no block has a value of this metric",
+            where="data.metric",
+            got=spec.metric,
+            remedy="Choose another metric, or score the store's blocks",
+        )
+    scale_of = YearsScale if spec.scale == "years" else ShareScale
+    scale: Scale = scale_of(
+        spec.pacing, spec.start_fraction, np.sort(difficulty[known]), len(table)
+    )
+    epochs = num_draws / len(table)
+    ramp = _ramp(spec, scale, epochs)
+    pool = Pool(
+        _ranked_ids(spec, table.ids, difficulty, seed),
+        Stream(seed, "pool"),
+        when_empty="admit" if spec.sample == "budget" else "refill",
+    )
+    plan = {
+        **spec.model_dump(include={"kind", "sample", "metric", "pacing", "scale", "control"}),
+        "num_blocks": len(table),
+        "num_unknown": int(np.count_nonzero(~known)),
+        "num_draws": num_draws,
+        "epochs": epochs,
+        "ramp": ramp.fraction,
+        "is_ramp_capped": ramp.is_capped,
+        "easiest_used_asked": spec.easiest_used_fraction,
+        "easiest_used_expected": ramp.easiest_used_fraction,
+        "start_fraction": scale.num_admitted(0.0) / len(table),
+        "start_ceiling": scale.ceiling(0.0),
+        "top_ceiling": scale.ceiling(np.nextafter(1.0, 0.0)),
+        "curve": admitted_curve(scale, ramp.fraction),
+    }
+    return PoolOrder(pool, lambda progress: scale.num_admitted(progress / ramp.fraction), plan)
+
+
+def _ramp(spec: Ceiling, scale: Scale, epochs: float) -> Ramp:
+    survival = survival_of(scale)
+    if spec.ramp is not None:
+        return Ramp(spec.ramp, 1.0 - survival(epochs * spec.ramp))
+    assert spec.easiest_used_fraction is not None
+    return ramp_for(spec.easiest_used_fraction, epochs=epochs, survival=survival)
+
+
+def _ranked_ids(
+    spec: Ceiling, ids: BlockIds, difficulty: NDArray[np.float64], seed: int
+) -> BlockIds:
+    """Ids in the order of admission; equally hard blocks in random order, unknown ones last."""
+    if spec.control == "shuffled":
+        return ids[Stream(seed, "control/shuffled").permutation(len(ids))]
+    sign = -1.0 if spec.control == "reversed" else 1.0
+    rank = np.where(np.isfinite(difficulty), sign * difficulty, np.inf)
+    return ids[np.lexsort((Stream(seed, "ranking").words(0, len(ids)), rank))]

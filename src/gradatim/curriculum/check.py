@@ -1,0 +1,60 @@
+"""After a run: was the order the planned one, and was the same text read in another order?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gradatim.curriculum.door import BlockIds, BlockTable
+from gradatim.curriculum.timeline import DataTimeline, make_curriculum
+
+
+def order_hash(drawn: ArrayLike) -> str:
+    """16 hex digits of the ids in the order drawn; any shape, read row by row."""
+    return blake2b(np.asarray(drawn, dtype="<u4").tobytes(), digest_size=8).hexdigest()
+
+
+def multiset_hash(drawn: ArrayLike) -> str:
+    """16 hex digits of which ids were drawn how often, whatever the order."""
+    return order_hash(np.sort(np.asarray(drawn, dtype="<u4"), axis=None))
+
+
+def replay(
+    spec: DataTimeline,
+    table: BlockTable,
+    progresses: Iterable[float],
+    *,
+    num_blocks: int,
+    num_draws: int,
+    seed: int,
+) -> BlockIds:
+    """The order [steps, num_blocks] that a fixed-order plan means for these values of progress."""
+    curriculum = make_curriculum(spec, table, num_draws=num_draws, seed=seed)
+    drawn = [curriculum.draw(progress, num_blocks) for progress in progresses]
+    return np.array(drawn, dtype=np.uint32).reshape(-1, num_blocks)
+
+
+def used_fraction(drawn: ArrayLike, block_ids: BlockIds) -> float:
+    """Share of these blocks that was drawn at least once; not-a-number when there are none."""
+    is_drawn = np.isin(np.unique(block_ids), np.asarray(drawn))
+    return float(is_drawn.mean()) if len(is_drawn) else float("nan")
+
+
+def consumed(
+    drawn: ArrayLike, block_ids: BlockIds, band_of_block: NDArray[np.integer[Any]]
+) -> dict[str, float]:
+    """Share of each band's blocks drawn at least once, by band number.
+
+    Args:
+        drawn: ids drawn, any shape: a whole run's, or its part under the ceiling.
+        block_ids: the training blocks.
+        band_of_block: the band of each, 1 the easiest.
+    """
+    return {
+        str(band): used_fraction(drawn, block_ids[band_of_block == band])
+        for band in np.unique(band_of_block)
+    }

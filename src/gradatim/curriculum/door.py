@@ -1,0 +1,120 @@
+"""The door between a curriculum and whatever trains: draw block ids, report losses, save, restore.
+
+It needs no torch and no trainer, so a curriculum can stand in front of anybody's own loop. What a
+curriculum may know of the blocks reaches it as plain arrays in a `BlockTable`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradatim.errors import SpecError
+
+BlockIds = NDArray[np.uint32]
+Losses = NDArray[np.float32]
+
+
+class Curriculum(Protocol):
+    """A data timeline in motion.
+
+    `plan` is a JSON-able description of what is intended (see `timeline.plan_text`).
+    """
+
+    @property
+    def plan(self) -> Mapping[str, Any]: ...
+
+    def draw(self, progress: float, num_blocks: int) -> BlockIds:
+        """The next `num_blocks` ids; `progress` (share of the compute budget spent) is read once.
+
+        Raises `SpecError` when `progress` is not in [0, 1] or `num_blocks` is negative.
+        """
+
+    def observe(self, block_ids: BlockIds, losses_nats: Losses) -> None:
+        """Mean loss of each block just trained on; a fixed order ignores it."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything `restore` needs to go on identically: arrays and numbers only."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on as if never stopped; raises `MismatchError` when the blocks are others."""
+
+
+@dataclass(frozen=True)
+class BlockTable:
+    """What a curriculum may know of the blocks of the training split, one entry a block.
+
+    Args:
+        ids: block ids, distinct.
+        difficulties: name of a metric to its values, higher is harder; not-a-number is unknown.
+        labels: name of a grouping ("level", "source") to the label of each block; "" is none.
+
+    Raises:
+        SpecError: a column whose length is not that of `ids`.
+    """
+
+    ids: BlockIds
+    difficulties: Mapping[str, NDArray[np.floating[Any]]] = field(default_factory=dict)
+    labels: Mapping[str, NDArray[np.str_] | Sequence[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, column in [*self.difficulties.items(), *self.labels.items()]:
+            if len(column) != len(self.ids):
+                raise SpecError(
+                    "column does not fit the blocks",
+                    where=f"block table, column {name!r}",
+                    expected=f"{len(self.ids)} values",
+                    got=str(len(column)),
+                )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def difficulty(self, metric: str) -> NDArray[np.float64]:
+        """Values of a metric; raises `SpecError` naming the known metrics."""
+        if metric not in self.difficulties:
+            raise SpecError(
+                "no such metric in the block store",
+                where="data.metric",
+                expected=f"one of {', '.join(sorted(self.difficulties))}",
+                got=metric,
+            )
+        return np.asarray(self.difficulties[metric], dtype=np.float64)
+
+    def label(self, by: str) -> NDArray[np.str_]:
+        """Label of each block; raises `SpecError` naming the known groupings."""
+        if by not in self.labels:
+            raise SpecError(
+                "the blocks carry no such labels",
+                where="data.by",
+                expected=f"one of {', '.join(sorted(self.labels))}",
+                got=by,
+            )
+        return np.asarray(self.labels[by], dtype=np.str_)
+
+    def take(self, rows: NDArray[np.intp]) -> BlockTable:
+        """The table of these rows, repeats allowed."""
+        return BlockTable(
+            ids=self.ids[rows],
+            difficulties={name: np.asarray(c)[rows] for name, c in self.difficulties.items()},
+            labels={name: np.asarray(c, dtype=np.str_)[rows] for name, c in self.labels.items()},
+        )
+
+
+def check_draw(progress: float, num_blocks: int) -> None:
+    """Refuse a draw that cannot be meant; raises `SpecError`."""
+    if not 0.0 <= progress <= 1.0:
+        raise SpecError(
+            "progress is out of range",
+            where="draw",
+            expected="compute spent / compute budget, from 0 to 1",
+            got=repr(progress),
+        )
+    if num_blocks < 0:
+        raise SpecError(
+            "cannot draw a negative number of blocks", where="draw", got=f"{num_blocks}"
+        )

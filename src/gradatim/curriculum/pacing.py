@@ -1,0 +1,208 @@
+"""How much is admitted when: pacing shapes, ceilings, and the ramp that spares the easy text.
+
+A pacing maps progress to the admitted share of blocks. `ShareScale` lets that share itself rise;
+`YearsScale` lets a ceiling in difficulty units (years, for reading age) rise and admits what lies
+under it. Both answer in blocks, and an order's controls ask the very same object.
+
+A ramp can be given, or found: `ramp_for` solves for the ramp by whose end a wished fraction of the
+starting blocks has been drawn. With m = draws / blocks, a starting block still in the pool at
+progress p is drawn at rate m / (F(p) - m p), since the pool holds F(p) - m p of all blocks while
+none has come back. F depends on u = p / ramp alone, so with z = m ramp the survival to the end is
+
+    survival(z) = exp(-integral from 0 to 1 of z du / (F(u) - z u)),
+
+one scalar equation: closed for `step` (1 - z / F(0)) and for a linear share, exact on a grid else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+PacingShape = Literal["linear", "root", "quadratic", "step"]
+
+TOP_QUANTILE = 0.99  # a few absurd ages must not set the slope of the ceiling
+NUM_CELLS = 1024
+NUM_BISECTIONS = 60
+RAMP_DECIMALS = 9  # beyond them, logarithms differ between machines
+
+
+def competence(shape: PacingShape, ramp_progress: float, start_fraction: float) -> float:
+    """Share reached at `ramp_progress` (0 to 1) of a rise from `start_fraction` to 1.
+
+    Platanios et al. 2019 (arXiv 1903.09848): (u (1 - s^k) + s^k)^(1/k), with k = 1 for `linear`,
+    2 for `root`, 1/2 for `quadratic`. `step` stays at the start and jumps at the end. Only
+    operations that every processor rounds alike, so that an order is the same on all.
+    """
+    if ramp_progress >= 1.0:
+        return 1.0
+    if shape == "root":
+        start = start_fraction * start_fraction
+        return math.sqrt(ramp_progress * (1.0 - start) + start)
+    if shape == "quadratic":
+        start = math.sqrt(start_fraction)
+        rooted = ramp_progress * (1.0 - start) + start
+        return rooted * rooted
+    if shape == "linear":
+        return ramp_progress * (1.0 - start_fraction) + start_fraction
+    return start_fraction
+
+
+class Scale(Protocol):
+    """How a position u on the ramp (0 to 1) turns into admitted blocks."""
+
+    @property
+    def num_blocks(self) -> int: ...
+
+    def num_admitted(self, ramp_progress: float) -> int:
+        """Admitted blocks, from 1 to all; never falling."""
+
+    def ceiling(self, ramp_progress: float) -> float | None:
+        """Highest difficulty admitted; None when there is no ceiling any more."""
+
+
+@dataclass(frozen=True)
+class ShareScale:
+    """The admitted share itself rises from `start_fraction` to 1.
+
+    `sorted_difficulties` [known blocks], ascending; unknown ones rank behind them.
+    """
+
+    shape: PacingShape
+    start_fraction: float
+    sorted_difficulties: NDArray[np.float64]
+    num_blocks: int
+
+    def num_admitted(self, ramp_progress: float) -> int:
+        share = competence(self.shape, ramp_progress, self.start_fraction)
+        return min(self.num_blocks, max(1, math.floor(share * self.num_blocks + 1e-9)))
+
+    def ceiling(self, ramp_progress: float) -> float | None:
+        if ramp_progress >= 1.0:
+            return None
+        last = min(self.num_admitted(ramp_progress), len(self.sorted_difficulties)) - 1
+        return float(self.sorted_difficulties[last])
+
+
+@dataclass(frozen=True)
+class YearsScale:
+    """The ceiling rises from the start quantile's difficulty to the 0.99 quantile's, then is gone.
+
+    `sorted_difficulties` [known blocks], ascending; blocks of unknown difficulty are admitted when
+    the ceiling is gone, and so is the top hundredth.
+    """
+
+    shape: PacingShape
+    start_fraction: float
+    sorted_difficulties: NDArray[np.float64]
+    num_blocks: int
+
+    @property
+    def start(self) -> float:
+        """Ceiling at progress 0: at least `start_fraction` of all blocks lie under it."""
+        rank = max(1, math.ceil(self.start_fraction * self.num_blocks - 1e-9))
+        return float(self.sorted_difficulties[min(rank, len(self.sorted_difficulties)) - 1])
+
+    @property
+    def top(self) -> float:
+        """Ceiling just before it goes."""
+        rank = math.ceil(TOP_QUANTILE * len(self.sorted_difficulties) - 1e-9)
+        return max(self.start, float(self.sorted_difficulties[rank - 1]))
+
+    def ceiling(self, ramp_progress: float) -> float | None:
+        if ramp_progress >= 1.0:
+            return None
+        rise = competence(self.shape, ramp_progress, 0.0)
+        return self.start + rise * (self.top - self.start)
+
+    def num_admitted(self, ramp_progress: float) -> int:
+        ceiling = self.ceiling(ramp_progress)
+        if ceiling is None:
+            return self.num_blocks
+        return int(np.searchsorted(self.sorted_difficulties, ceiling, side="right"))
+
+
+def linear_share_survival(start_fraction: float, z: float) -> float:
+    """Share of the starting blocks not drawn when a linear share reaches 1; z = epochs x ramp.
+
+    (start / (1 - z))^(z / (1 - start - z)), written to be smooth where 1 - start - z is 0.
+    """
+    if z >= 1.0:
+        return 0.0
+    growth = (1.0 - z - start_fraction) / start_fraction
+    slope = 1.0 if growth == 0.0 else math.log1p(growth) / growth
+    return math.exp(-z / start_fraction * slope)
+
+
+def survival_of(scale: Scale) -> Callable[[float], float]:
+    """The survival of a starting block to the end of the ramp, as a function of z = epochs x ramp.
+
+    0 where the pool would run dry before. Between two grid points the admitted share is taken as
+    constant, and for a constant share the integral is exact.
+    """
+    if isinstance(scale, ShareScale) and scale.shape == "linear":
+        start_fraction = scale.start_fraction
+        return lambda z: linear_share_survival(start_fraction, z)
+    if scale.num_admitted(0.0) == scale.num_admitted(math.nextafter(1.0, 0.0)):  # a step
+        share = scale.num_admitted(0.0) / scale.num_blocks
+        return lambda z: max(0.0, 1.0 - z / share)
+
+    edges = np.linspace(0.0, 1.0, NUM_CELLS + 1)
+    middles = (edges[:-1] + edges[1:]) / 2
+    shares = np.array([scale.num_admitted(u) for u in middles.tolist()]) / scale.num_blocks
+
+    def survival(z: float) -> float:
+        before, after = shares - z * edges[:-1], shares - z * edges[1:]
+        if np.any(after <= 0.0):
+            return 0.0
+        return float(np.exp(np.sum(np.log(after / before))))
+
+    return survival
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """A ramp, as a fraction of progress, and what it does to the starting blocks."""
+
+    fraction: float
+    easiest_used_fraction: float
+    is_capped: bool = False  # the wished use cannot be reached within the run
+
+
+def ramp_for(
+    easiest_used_fraction: float, *, epochs: float, survival: Callable[[float], float]
+) -> Ramp:
+    """The ramp by whose end this fraction of the starting blocks is expected to be drawn.
+
+    `epochs` is draws / blocks. Where even a ramp over the whole run uses less, the ramp is the
+    whole run and `is_capped` says so.
+    """
+    low, high = 0.0, 1.0  # survival(0) = 1, survival(1) = 0, falling between
+    for _ in range(NUM_BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (
+            (middle, high) if 1.0 - survival(middle) < easiest_used_fraction else (low, middle)
+        )
+    ramp = round(high / epochs, RAMP_DECIMALS)
+    if ramp > 1.0:
+        return Ramp(1.0, 1.0 - survival(epochs), is_capped=True)
+    return Ramp(ramp, 1.0 - survival(ramp * epochs))
+
+
+def admitted_curve(scale: Scale, ramp: float, num_points: int = 48) -> list[dict[str, Any]]:
+    """The plan as points {progress, admitted_fraction, ceiling}, dense on the ramp, for plots."""
+    points = []
+    for ramp_progress in [*np.linspace(0.0, 1.0, num_points).tolist(), 1.0 / ramp]:
+        points.append(
+            {
+                "progress": min(1.0, ramp_progress * ramp),
+                "admitted_fraction": scale.num_admitted(ramp_progress) / scale.num_blocks,
+                "ceiling": scale.ceiling(ramp_progress),
+            }
+        )
+    return points
