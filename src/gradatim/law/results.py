@@ -1,0 +1,219 @@
+"""Finished runs as the comparison needs them, and the proof that they may be compared.
+
+Runs may be compared when they agree in all but arm, seed and recipe, were charged the same FLOPs
+to within one step, and were evaluated at their end. A control is believed by its recipe, not by
+its name alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast, get_args
+
+import numpy as np
+
+from gradatim.compute import num_matmul_parameters
+from gradatim.errors import MismatchError, RecordError
+from gradatim.law.comparison import Arm, ControlKind, SameBlocks
+from gradatim.law.curve import Curve
+from gradatim.recipe import Recipe
+from gradatim.record import Record
+
+Measured = tuple[str, str]  # measure and name, such as ("bits_per_byte", "band/1")
+Run = tuple[str, str, int]  # arm, rung, seed
+
+_STEP_TOLERANCE = 1.001  # one step, and the rounding of a sum of steps
+
+
+@dataclass(frozen=True)
+class Result:
+    """One finished run. Values that are not finite are left out; `finals` are at the run's end."""
+
+    record: Record
+    finish: Mapping[str, Any]
+    curves: dict[Measured, Curve]
+    finals: dict[Measured, float]
+    chances: dict[Measured, float | None]
+
+    @property
+    def step_flops(self) -> float:
+        """Mean FLOPs of a step."""
+        return float(self.finish["flops"]) / max(1, int(self.finish["step"]))
+
+
+def describe(run: Run) -> str:
+    """A run in words."""
+    arm, rung, seed = run
+    return f"{arm}, rung {rung}, seed {seed}"
+
+
+def read_results(records: Sequence[Record]) -> tuple[dict[Run, Result], set[Run]]:
+    """Finished runs by arm, rung and seed, and which runs are unfinished.
+
+    Raises:
+        MismatchError: two records of one run.
+        RecordError: a run was not evaluated at its end.
+    """
+    results: dict[Run, Result] = {}
+    unfinished = set()
+    for record in sorted(records, key=lambda r: (r.spec.arm, r.spec.rung, r.spec.seed)):
+        run = (record.spec.arm, record.spec.rung, record.spec.seed)
+        if record.finish is None:
+            unfinished.add(run)
+        elif run in results:
+            raise MismatchError(
+                f"a second record of {describe(run)}",
+                where=str(record.folder),
+                got=f"the first in {results[run].record.folder}",
+                remedy="Compare the records of one study at a time",
+            )
+        else:
+            results[run] = _result(record, record.finish)
+    return results, unfinished - results.keys()
+
+
+def _result(record: Record, finish: Mapping[str, Any]) -> Result:
+    evaluations = record.evaluations()
+    last_flops = cast("float | None", evaluations["flops"].max())
+    step_flops = finish["flops"] / max(1, finish["step"])
+    if last_flops is None or finish["flops"] - last_flops > _STEP_TOLERANCE * step_flops:
+        raise RecordError(
+            "the end of the run was not evaluated",
+            where=str(record.folder),
+            expected=f"an evaluation at {finish['flops']:.4g} FLOPs",
+            got="none" if last_flops is None else f"the last at {last_flops:.4g}",
+        )
+    points: dict[Measured, list[tuple[float, float]]] = defaultdict(list)
+    finals: dict[Measured, float] = {}
+    chances: dict[Measured, float | None] = {}
+    columns = evaluations.select("flops", "measure", "name", "value", "chance")
+    for flops, measure, name, value, chance in columns.iter_rows():
+        chances[measure, name] = chance
+        if value is not None and flops > 0:
+            points[measure, name].append((flops, value))
+            if flops == last_flops:
+                finals[measure, name] = value
+    curves = {
+        measured: Curve(*np.array(sorted(points[measured]), dtype=np.float64).T)
+        for measured in finals
+    }
+    return Result(record, finish, curves, finals, chances)
+
+
+def rungs_by_size(results: Mapping[Run, Result]) -> tuple[str, ...]:
+    """Names of the rungs, by parameters in matrix products, then by budget."""
+    specs = {rung: result.record.spec for (_, rung, _), result in results.items()}
+    sizes = {
+        rung: (num_matmul_parameters(spec.shape), spec.budget_flops, rung)
+        for rung, spec in specs.items()
+    }
+    return tuple(sorted(sizes, key=lambda rung: sizes[rung]))
+
+
+def require_comparable(results: Mapping[Run, Result]) -> None:
+    """Refuse runs that differ in more than arm, seed and recipe, or in the compute charged.
+
+    Raises:
+        MismatchError: naming the two runs and what differs.
+    """
+    anyone = next(iter(results))
+    first_of_rung: dict[str, Run] = {}
+    first_of_arm: dict[tuple[str, str], Run] = {}
+    for run, result in results.items():
+        _require_same(run, anyone, results, fields=("store", "evaluation"))
+        rung_mate = first_of_rung.setdefault(run[1], run)
+        _require_same(run, rung_mate, results, fields=None)
+        twin = first_of_arm.setdefault(run[:2], run)
+        _require_same(run, twin, results, fields=("recipe",))
+        charged_flops = float(results[rung_mate].finish["flops"])
+        step_flops = max(result.step_flops, results[rung_mate].step_flops)
+        if abs(result.finish["flops"] - charged_flops) > _STEP_TOLERANCE * step_flops:
+            raise MismatchError(
+                f"unequal compute: {describe(run)} against {describe(rung_mate)}",
+                where=str(result.record.folder),
+                expected=f"{charged_flops:.6g} FLOPs charged, to within one step",
+                got=f"{result.finish['flops']:.6g}",
+            )
+
+
+def _require_same(
+    run: Run, other: Run, results: Mapping[Run, Result], *, fields: tuple[str, ...] | None
+) -> None:
+    mine, theirs = _content(results[run]), _content(results[other])
+    fields = fields or tuple(name for name in mine if name not in ("arm", "seed", "recipe"))
+    differing = [name for name in fields if mine[name] != theirs[name]]
+    if differing:
+        raise MismatchError(
+            f"{describe(run)} and {describe(other)} differ in {', '.join(differing)}",
+            where=str(results[run].record.folder),
+            expected="runs of one study, which differ in arm, seed and recipe alone",
+            remedy="Run them again as one study",
+        )
+
+
+def _content(result: Result) -> dict[str, Any]:
+    spec = result.record.spec
+    return dict(spec) | {"store": spec.store.fingerprint}
+
+
+def arms_of(results: Mapping[Run, Result], baseline: str) -> tuple[tuple[Arm, ...], list[str]]:
+    """Baseline, then every method with its controls; and a clause for every false control.
+
+    A control has its method's recipe but for `data.control`, which says its kind.
+    """
+    recipes = {arm: result.record.spec.recipe for (arm, _, _), result in results.items()}
+    arms, doubts = [], []
+    for name in recipes:
+        method, _, kind = name.rpartition("-")
+        if kind not in get_args(ControlKind) or method not in recipes:
+            arms.append(Arm(name=name))
+        elif is_control(recipes[name], recipes[method], kind):
+            arms.append(Arm(name=name, control=cast(ControlKind, kind), method=method))
+        else:
+            arms.append(Arm(name=name))
+            doubts.append(
+                f"{name} is no {kind} control of {method}: its recipe says otherwise, so it counts "
+                "as a method of its own"
+            )
+    order = {"": 0, "shuffled": 1, "reversed": 2}
+    arms.sort(key=lambda a: (a.name != baseline, a.method or a.name, order[a.control or ""]))
+    return tuple(arms), doubts
+
+
+def is_control(control: Recipe, method: Recipe, kind: str) -> bool:
+    """Whether a recipe is the method's but for `data.control`, which is `kind`."""
+    expected = method.model_dump(mode="json")
+    expected["data"]["control"] = kind
+    return bool(control.model_dump(mode="json") == expected)
+
+
+def same_blocks(results: Mapping[Run, Result], rungs: Sequence[str]) -> Iterator[SameBlocks]:
+    """Which arms saw the same multiset of blocks, by rung and seed, from the finish events."""
+    hashes: dict[tuple[str, int], dict[str, list[str]]] = {}
+    for (arm, rung, seed), result in results.items():
+        multiset = result.finish.get("multiset_hash")
+        if multiset is not None:
+            hashes.setdefault((rung, seed), {}).setdefault(multiset, []).append(arm)
+    for rung, seed in sorted(hashes, key=lambda key: (rungs.index(key[0]), key[1])):
+        groups = tuple(tuple(arms) for arms in hashes[rung, seed].values())
+        yield SameBlocks(rung=rung, seed=seed, groups=groups)
+
+
+def absent_runs(
+    results: Mapping[Run, Result], unfinished: set[Run], rungs: Sequence[str], measured: Measured
+) -> list[str]:
+    """A clause for every run that arms x rungs x seeds lack, or that has no finite final value."""
+    arms = sorted({arm for arm, _, _ in results})
+    seeds = sorted({seed for _, _, seed in results})
+    expected = {(arm, rung, seed) for arm in arms for rung in rungs for seed in seeds}
+    clauses = []
+    for run in sorted(expected | unfinished):
+        if run in unfinished:
+            clauses.append(f"{describe(run)} is unfinished")
+        elif run not in results:
+            clauses.append(f"{describe(run)} has no record")
+        elif measured not in results[run].finals:
+            clauses.append(f"{describe(run)} has no finite final {' '.join(measured)}")
+    return clauses
