@@ -1,0 +1,1 @@
+"""One run's inner loop: draw blocks, take a step, charge the ledger, keep a record, survive."""

@@ -1,0 +1,81 @@
+"""The machine a run is on: threads, denormals, number formats, and a description of it all.
+
+Two settings decide whether a small machine is fast. Denormal floats (below 1.2e-38) are handled in
+microcode, many times slower than normal ones; attention and Adam's second moments make them, so
+they are flushed to zero. And bf16 autocast pays only where matrix units take bf16: on CUDA from
+compute capability 8.0; on a CPU the casts cost more than narrow networks gain, so `auto` means
+float32 there.
+"""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from gradatim.errors import SpecError
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+def limit_threads(num_threads: int) -> None:
+    """Let torch use this many threads for one operation, in this process.
+
+    Raises:
+        SpecError: fewer than one thread.
+    """
+    if num_threads < 1:
+        raise SpecError(
+            "a process needs a thread", where="threads", expected="1 or more", got=str(num_threads)
+        )
+    torch.set_num_threads(num_threads)
+
+
+def flush_denormals() -> bool:
+    """Treat denormal floats as zero in the calling thread and those torch starts later.
+
+    Returns whether the processor can. Call it before the first parallel operation: threads that
+    already run keep their setting.
+    """
+    return torch.set_flush_denormal(True)
+
+
+def default_device(local_rank: int = 0) -> torch.device:
+    """The accelerator of this process where there is one, else the processor."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", local_rank)
+    return torch.device("cpu")
+
+
+def compute_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """The number format of matrix products: what was asked, or for `auto` what pays here.
+
+    Weights, optimizer state and losses are float32 in any case.
+    """
+    if precision == "auto":
+        has_fast_bf16 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+        return torch.bfloat16 if has_fast_bf16 else torch.float32
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+
+
+def device_facts(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    """What torch computes on and how, for `environment.json`."""
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "processor": _processor_name(),
+        "vector_instructions": torch.backends.cpu.get_cpu_capability(),
+        "num_threads": torch.get_num_threads(),
+        "compute_dtype": str(dtype).removeprefix("torch."),
+    }
+
+
+def _processor_name() -> str:
+    """The model name from the kernel where it tells, else what the platform module knows."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())

@@ -1,0 +1,54 @@
+"""Which texts were in a step, how hard they are, and what each one cost the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gradatim.blocks.store import Store
+from gradatim.errors import RecordError
+from gradatim.record import Record
+
+
+def explain(
+    run_folder: Path | str, step: int, *, store: Store | None = None
+) -> list[dict[str, Any]]:
+    """The blocks of one step, highest loss first.
+
+    Args:
+        run_folder: a run, finished or not.
+        step: from 1 to the steps taken, as in the record's `step` events.
+        store: an open store; by default the one the run's specification names.
+
+    Returns rows of block_id, text, reading_age (years), level, source, loss_nats (mean over the
+    block at that visit).
+
+    Raises:
+        RecordError: the run has no such step.
+    """
+    record = Record.read(run_folder)
+    blocks, losses = record.drawn_blocks(), record.block_losses()
+    num_steps = min(len(blocks), len(losses))
+    if not 1 <= step <= num_steps:
+        raise RecordError(
+            "the record has no such step",
+            where=str(run_folder),
+            expected=f"a step from 1 to {num_steps}" if num_steps else "a run that took a step",
+            got=str(step),
+        )
+    store = store or Store.open(Path(record.spec.store.path))
+    reading_age, level, source = map(store.column, ("reading_age", "level", "source"))
+    rows = [
+        {
+            "block_id": block_id,
+            "text": store.text(block_id),
+            "reading_age": float(reading_age[block_id]),
+            "level": level[block_id],
+            "source": source[block_id],
+            "loss_nats": loss_nats,
+        }
+        for block_id, loss_nats in zip(
+            blocks[step - 1].tolist(), losses[step - 1].tolist(), strict=True
+        )
+    ]
+    return sorted(rows, key=lambda row: -row["loss_nats"])

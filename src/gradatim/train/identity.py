@@ -1,0 +1,87 @@
+"""Whether what is resumed is what was started, and what differs where it is not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradatim.blocks.store import Store
+from gradatim.curriculum.door import BlockTable
+from gradatim.errors import MismatchError
+from gradatim.record import SPEC, RunSpec, read_spec, run_id
+
+
+def fingerprints(spec: RunSpec, store: Store, table: BlockTable) -> dict[str, str]:
+    """What a run depends on, each part hashed: its store, the difficulty in it, its specification.
+
+    Difficulty has its own, since blocks may be scored anew in a store whose tokens stay.
+    """
+    return {"store": store.fingerprint, "difficulty": _hash_table(table), "spec": run_id(spec)}
+
+
+def check_same_run(spec: RunSpec, folder: Path, store: Store) -> None:
+    """Refuse a store that is not the specification's, or a folder that holds another run.
+
+    Raises:
+        MismatchError: with every setting that differs.
+    """
+    found = []
+    if store.fingerprint != spec.store.fingerprint:
+        found.append(f"store.fingerprint: was {spec.store.fingerprint}, is {store.fingerprint}")
+    if (folder / SPEC).exists():
+        before = read_spec(folder)
+        if run_id(before) != run_id(spec):
+            found += differences(_comparable(before), _comparable(spec))
+    refuse(found, folder)
+
+
+def check_same_data(was: Mapping[str, str], now: Mapping[str, str], folder: Path) -> None:
+    """Refuse to go on from a checkpoint whose fingerprints are not today's.
+
+    Raises:
+        MismatchError: naming the parts that changed.
+    """
+    refuse(list(differences(was, now)), folder)
+
+
+def refuse(found: list[str], folder: Path) -> None:
+    """Raise if anything differs.
+
+    Raises:
+        MismatchError: listing what was found.
+    """
+    if found:
+        raise MismatchError(
+            "the run cannot go on: what it was started with has changed: " + "; ".join(found),
+            where=str(folder),
+            remedy="Restore what changed, or train in a new folder",
+        )
+
+
+def differences(was: Any, now: Any, *, path: str = "") -> Iterator[str]:
+    """One clause for every leaf of two nested values that is not the same."""
+    if isinstance(was, Mapping) and isinstance(now, Mapping):
+        for key in {**was, **now}:
+            inner = f"{path}.{key}" if path else str(key)
+            yield from differences(was.get(key), now.get(key), path=inner)
+    elif was != now:
+        yield f"{path}: was {was}, is {now}"
+
+
+def _comparable(spec: RunSpec) -> dict[str, Any]:
+    content = spec.model_dump(mode="json")
+    del content["store"]["path"]
+    return content
+
+
+def _hash_table(table: BlockTable) -> str:
+    digest = hashlib.blake2b(np.asarray(table.ids, dtype="<u4").tobytes(), digest_size=8)
+    for name, values in sorted(table.difficulties.items()):
+        digest.update(name.encode() + np.asarray(values, dtype="<f4").tobytes())
+    for name, labels in sorted(table.labels.items()):
+        digest.update(name.encode() + "\0".join(labels).encode())
+    return digest.hexdigest()

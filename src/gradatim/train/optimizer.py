@@ -1,0 +1,130 @@
+"""AdamW with decoupled weight decay on matrices, and clipping by the global norm, on one vector.
+
+All weights of the network are views into one vector, and gradients are joined into another, so
+that clipping, updating and exchanging gradients between processes are single operations: with
+forty small tensors the calls would cost more than the arithmetic. The update itself is torch's
+fused kernel, called directly: going through `torch.optim.AdamW` would load the compiler of torch,
+a second for every process, whether or not it is used.
+
+Decay pulls towards zero what multiplies (matrices, embeddings), not what shifts or scales (biases,
+norms).
+
+Source: Loshchilov and Hutter 2019, "Decoupled weight decay regularization", algorithm 2; betas
+(0.9, 0.95) and clipping at 1 as in Brown et al. 2020, "Language models are few-shot learners",
+appendix B.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.optim.adamw import adamw
+
+from gradatim.errors import TrainingError
+from gradatim.record import OptimizerSpec
+
+
+class AdamW:
+    """The optimizer of one network, whose weights it moves into one vector.
+
+    Args:
+        network: on its device; its parameters become views.
+        settings: betas, epsilon, weight decay, clipping.
+
+    Attributes:
+        gradient: the joined gradient, once `join_gradients` was called.
+    """
+
+    def __init__(self, network: nn.Module, settings: OptimizerSpec) -> None:
+        self._settings = settings
+        named = sorted(network.named_parameters(), key=lambda item: item[1].ndim < 2)
+        self._parameters = [parameter for _, parameter in named]
+        self._names = [name for name, _ in named]
+        self._sizes = [parameter.numel() for parameter in self._parameters]
+        self._num_in_matrices = sum(p.numel() for p in self._parameters if p.ndim >= 2)
+        self._weights = torch.cat([p.detach().reshape(-1) for p in self._parameters])
+        for parameter, view in zip(self._parameters, self._views(self._weights), strict=True):
+            parameter.data = view
+        self.gradient = torch.zeros_like(self._weights)
+        self._first_moment = torch.zeros_like(self._weights)
+        self._second_moment = torch.zeros_like(self._weights)
+        self._num_updates = torch.zeros((), device=self._weights.device)
+
+    def forget_gradients(self) -> None:
+        """Start a new batch."""
+        for parameter in self._parameters:
+            parameter.grad = None
+
+    def join_gradients(self) -> None:
+        """Copy every parameter's gradient to its place in `gradient`."""
+        gradients = [p.grad.reshape(-1) for p in self._parameters if p.grad is not None]
+        assert len(gradients) == len(self._parameters), "a parameter took no part in the loss"
+        torch.cat(gradients, out=self.gradient)
+
+    @torch.no_grad()
+    def update(self, rate: float) -> Tensor:
+        """Clip `gradient` and take a step at this rate; gives the norm before clipping."""
+        settings = self._settings
+        norm: Tensor = torch.linalg.vector_norm(self.gradient)
+        if settings.clip_norm is not None:
+            # Reading the norm is free on a CPU; an accelerator would have to wait for it.
+            if norm.device.type != "cpu":
+                self.gradient.mul_((settings.clip_norm / (norm + 1e-6)).clamp(max=1.0))
+            elif norm.item() > settings.clip_norm:
+                self.gradient.mul_(settings.clip_norm / (norm.item() + 1e-6))
+        self._weights[: self._num_in_matrices].mul_(1 - rate * settings.weight_decay)
+        adamw(
+            [self._weights],
+            [self.gradient],
+            [self._first_moment],
+            [self._second_moment],
+            [],
+            [self._num_updates],
+            fused=self._weights.device.type in ("cpu", "cuda"),
+            amsgrad=False,
+            beta1=settings.betas[0],
+            beta2=settings.betas[1],
+            lr=rate,
+            weight_decay=0.0,
+            eps=settings.epsilon,
+            maximize=False,
+        )
+        return norm
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The state, by name: `first_moment/...`, `second_moment/...` and `num_updates`.
+
+        Views: they change with the next update.
+        """
+        moments = {"first_moment": self._first_moment, "second_moment": self._second_moment}
+        return {"num_updates": self._num_updates} | {
+            f"{moment}/{name}": view
+            for moment, vector in moments.items()
+            for name, view in zip(self._names, self._views(vector), strict=True)
+        }
+
+    @torch.no_grad()
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put back what `tensors` gave.
+
+        Raises:
+            TrainingError: they do not belong to this network.
+        """
+        own = self.tensors()
+        differing = sorted(
+            name
+            for name in {**own, **tensors}
+            if name not in own or name not in tensors or own[name].shape != tensors[name].shape
+        )
+        if differing:
+            raise TrainingError(
+                "the optimizer state is another network's", got=", ".join(differing[:5])
+            )
+        for name, tensor in tensors.items():
+            own[name].copy_(tensor)
+
+    def _views(self, vector: Tensor) -> list[Tensor]:
+        parts = torch.split(vector, self._sizes)
+        return [part.view(p.shape) for part, p in zip(parts, self._parameters, strict=True)]

@@ -1,0 +1,66 @@
+"""The order of a run: what a curriculum may know, and whether what happened is what it planned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gradatim.blocks.store import Store
+from gradatim.compute import Ledger
+from gradatim.curriculum.check import consumed, multiset_hash, order_hash
+from gradatim.curriculum.door import BlockTable, Curriculum
+from gradatim.record import Record
+from gradatim.train.steps import StepPlan
+
+DIFFICULTIES = ("reading_age", "flesch_kincaid_grade")
+LABELS = ("level", "source")
+
+
+def block_table(store: Store) -> BlockTable:
+    """The training blocks of a store as the arrays a curriculum may see."""
+    ids = store.ids("train")
+    labels = {name: store.column(name) for name in LABELS}
+    return BlockTable(
+        ids=ids,
+        difficulties={name: store.column(name)[ids] for name in DIFFICULTIES},
+        labels={name: [column[row] or "" for row in ids] for name, column in labels.items()},
+    )
+
+
+def order_report(
+    record: Record, replayed: Curriculum, store: Store, plan: StepPlan
+) -> dict[str, Any]:
+    """What the `finish` event says of the order.
+
+    Args:
+        record: the run, all its steps taken.
+        replayed: the run's curriculum before its first draw.
+        store: the run's store.
+        plan: the run's steps.
+
+    Returns order_hash, multiset_hash, matches_plan and consumed. The plan is compared by drawing
+    everything once more, at the same progress and with the losses on record.
+    """
+    drawn, losses_nats = record.drawn_blocks(), record.block_losses()
+    ramp = replayed.plan.get("ramp")
+    num_steps_in_ramp = 0
+    ledger = Ledger(plan.budget_flops)
+    matches_plan = len(drawn) == plan.num_steps
+    for block_ids, losses in zip(drawn, losses_nats, strict=True):
+        again = replayed.draw(ledger.progress, len(block_ids))
+        replayed.observe(block_ids, losses)
+        matches_plan &= np.array_equal(again, block_ids)
+        num_steps_in_ramp += ramp is not None and ledger.progress < ramp
+        ledger.charge("train", plan.flops_per_step)
+    ids = store.ids("train")
+    bands = store.bands(record.spec.evaluation.num_bands)[ids]
+    return {
+        "order_hash": order_hash(drawn),
+        "multiset_hash": multiset_hash(drawn),
+        "matches_plan": matches_plan,
+        "consumed": {
+            "when_full": consumed(drawn[:num_steps_in_ramp], ids, bands) if ramp else None,
+            "at_end": consumed(drawn, ids, bands),
+        },
+    }

@@ -1,0 +1,342 @@
+"""One run: draw, read, step, charge, note; evaluate and checkpoint at fixed points; survive.
+
+The loop knows no curriculum by name: it asks for block ids at a progress and reports their losses.
+Everything random is a function of the seed and a position, and everything written carries no
+clock, so a run that is killed and called again leaves the same weights and the same record as one
+that was left alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+import numpy as np
+
+from gradatim.blocks.store import Store
+from gradatim.compute import Ledger, default_peak_rate, forward_flops, num_parameters
+from gradatim.curriculum.door import BlockIds, Curriculum
+from gradatim.curriculum.timeline import make_curriculum
+from gradatim.errors import NotFiniteError, SpecError
+from gradatim.model.network import Network
+from gradatim.recipe import rate_factor
+from gradatim.record import (
+    SPEC,
+    Record,
+    RunSpec,
+    RunWriter,
+    environment,
+    write_environment,
+    write_spec,
+)
+from gradatim.train.checkpoint import (
+    Checkpoint,
+    latest_step,
+    read_checkpoint,
+    remove_partial,
+    restore_weights,
+    write_checkpoint,
+)
+from gradatim.train.device import device_facts, flush_denormals
+from gradatim.train.identity import check_same_data, check_same_run, fingerprints
+from gradatim.train.layout import Layout, open_layout
+from gradatim.train.lock import run_lock
+from gradatim.train.order import block_table, order_report
+from gradatim.train.stepper import Stepper
+from gradatim.train.steps import plan_steps
+
+OnProgress = Callable[[float, float], None]
+
+
+class Evaluate(Protocol):
+    """What measures the network at fixed points of progress."""
+
+    def __call__(self, network: Network, progress: float) -> list[dict[str, Any]]:
+        """Events for the record: `evaluate`, `sample`; the network is left as it was."""
+
+    def num_tokens(self, progress: float) -> int:
+        """Tokens the call at this progress sends through the network, for the ledger's notes."""
+
+
+def train(
+    spec: RunSpec,
+    folder: Path | str,
+    store: Store,
+    *,
+    evaluate: Evaluate | None = None,
+    on_progress: OnProgress | None = None,
+    stop_after_steps: int | None = None,
+) -> Record:
+    """Train one run in its folder, or go on where it was left; a finished one is returned at once.
+
+    Args:
+        spec: the complete specification.
+        folder: the run folder; created where needed.
+        store: the open store the specification names.
+        evaluate: called at the specification's fixed points with the network and the point.
+        on_progress: called after every step with progress (0 to 1) and the batch's mean loss.
+        stop_after_steps: write a checkpoint and return, unfinished, after this many steps.
+
+    Raises:
+        SpecError: the budget, shape, store and recipe do not fit together.
+        MismatchError: the folder's run was started with something else; lists what differs.
+        RecordError: another process is writing this run, or its files are damaged.
+        NotFiniteError: the loss became infinite or not a number.
+    """
+    folder = Path(folder)
+    flush_denormals()
+    with ExitStack() as stack:
+        layout = stack.enter_context(open_layout())
+        if layout.is_writer:
+            stack.enter_context(run_lock(folder))
+        check_same_run(spec, folder, store)
+        is_finished = _is_finished(folder)
+        layout.wait_for_all()
+        if not is_finished:
+            run = _Run(spec, folder, store, layout=layout, evaluate=evaluate)
+            run.restore()
+            if layout.is_writer:
+                run.writer = stack.enter_context(run.open_record())
+            run.go(on_progress, stop_after_steps)
+            layout.wait_for_all()
+    return Record.read(folder)
+
+
+def _is_finished(folder: Path) -> bool:
+    return (folder / SPEC).exists() and Record.read(folder).is_finished
+
+
+class _Run:
+    """A run in motion: everything that changes from step to step."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        folder: Path,
+        store: Store,
+        *,
+        layout: Layout,
+        evaluate: Evaluate | None,
+    ) -> None:
+        _check_fit(spec, store)
+        self.spec, self.folder, self.store = spec, folder, store
+        self.layout, self.evaluate = layout, evaluate
+        self.writer: RunWriter | None = None  # in the one process that writes
+        self.plan = plan_steps(spec)
+        self.table = block_table(store)
+        self.fingerprints = fingerprints(spec, store, self.table)
+        self.peak_rate = spec.recipe.rate.peak or default_peak_rate(spec.shape)
+        self.ledger = Ledger(self.plan.budget_flops)
+        self.curriculum = self.new_curriculum()
+        self.stepper = Stepper(Network(spec.shape, seed=spec.seed), spec, layout)
+        self.step = 0
+        self.offsets: Mapping[str, int] = {}
+
+    def new_curriculum(self) -> Curriculum:
+        """The run's curriculum before its first draw."""
+        num_draws = self.plan.num_steps * self.spec.batch_blocks
+        return make_curriculum(
+            self.spec.recipe.data, self.table, num_draws=num_draws, seed=self.spec.seed
+        )
+
+    @property
+    def progress(self) -> float:
+        """The clock; exactly 1 after the last step, whatever the rounding of large sums."""
+        return 1.0 if self.step == self.plan.num_steps else self.ledger.progress
+
+    # From start to finish
+
+    def go(self, on_progress: OnProgress | None, stop_after_steps: int | None) -> None:
+        """Take the steps that are left, or `stop_after_steps` of them."""
+        last = self.plan.num_steps
+        if stop_after_steps is not None:
+            last = min(last, self.step + stop_after_steps)
+        if self.step == 0:
+            self._start()
+        while self.step < last:
+            loss_nats = self._take_step()
+            self._evaluate()
+            if self.step in self.plan.checkpoint_steps or self.step == last:
+                self._checkpoint()
+            if on_progress:
+                on_progress(self.progress, loss_nats)
+        if self.step == self.plan.num_steps:
+            self._finish()
+
+    def _start(self) -> None:
+        self._append(
+            "start",
+            plan=dict(self.curriculum.plan),
+            num_steps=self.plan.num_steps,
+            draws=self.plan.num_steps * self.spec.batch_blocks,
+            num_parameters=num_parameters(self.spec.shape),
+            store_fingerprint=self.store.fingerprint,
+        )
+        self._evaluate()
+
+    def _take_step(self) -> float:
+        """One step; returns the batch's mean loss in nats."""
+        before = self.progress
+        block_ids = self.curriculum.draw(before, self.spec.batch_blocks)
+        losses_of_blocks = self.stepper.gradients(self.store.read(self.stepper.own(block_ids)))
+        self.ledger.charge("train", self.plan.flops_per_step)
+        self.step += 1
+        # The rate of the middle of the step: never the zero at which a schedule starts or ends.
+        factor = rate_factor(self.spec.recipe.rate, (before + self.progress) / 2)
+        norm = self.stepper.update(self.peak_rate * factor)
+        losses_nats = losses_of_blocks()
+        loss_nats = float(losses_nats.mean(dtype=np.float64))
+        if self.writer:
+            self.writer.append_blocks(block_ids, losses_nats)
+        is_logged = self.plan.is_logged(self.step)
+        # Reading the norm makes an accelerator wait, so there it is read where it is written.
+        gradient_norm = norm.item() if is_logged or norm.device.type == "cpu" else 0.0
+        if not math.isfinite(loss_nats + gradient_norm):
+            self._stop_not_finite(block_ids, loss_nats, gradient_norm)
+        self.curriculum.observe(block_ids, losses_nats)
+        if is_logged:
+            rate = self.peak_rate * factor
+            self._append(
+                "step", loss_nats=loss_nats, learning_rate=rate, gradient_norm=gradient_norm
+            )
+        return loss_nats
+
+    def _evaluate(self) -> None:
+        point = self.plan.evaluation_points.get(self.step)
+        if self.evaluate is None or point is None or not self.writer:
+            return
+        num_tokens = self.evaluate.num_tokens(point)
+        self.ledger.note("evaluate", sum(forward_flops(self.spec.shape, num_tokens).values()))
+        for event in self.evaluate(self.stepper.network, point):
+            self._append(**event)
+        self._note_time()
+
+    def _finish(self) -> None:
+        if not self.writer:
+            return
+        self.writer.flush()
+        record = Record.read(self.folder)
+        evaluations = record.events("evaluate")
+        self._append(
+            "finish",
+            ledger=self.ledger.accounts(),
+            noted=self.ledger.noted(),
+            final_bits_per_byte=evaluations[-1]["bits_per_byte"]["all"] if evaluations else None,
+            **order_report(record, self.new_curriculum(), self.store, self.plan),
+        )
+        self._note_time()
+        self.writer.flush(sync=True)
+
+    def _stop_not_finite(
+        self, block_ids: BlockIds, loss_nats: float, gradient_norm: float
+    ) -> NoReturn:
+        blocks = block_ids.tolist()
+        if self.writer:
+            self._append("not_finite", blocks=blocks)
+            self.writer.flush(sync=True)
+        kept = latest_step(self.folder)
+        raise NotFiniteError(
+            f"step {self.step} went wrong in its blocks {', '.join(map(str, blocks))}",
+            where=str(self.folder),
+            expected="a finite loss and gradient",
+            got=f"loss {loss_nats}, gradient norm {gradient_norm}",
+            remedy=(
+                f"See the texts with `gradatim explain {self.folder} --step {self.step}`; lower "
+                f"recipe.rate.peak (here {self.peak_rate:.3g}) or train in float32; "
+                + (
+                    f"the checkpoint of step {kept} is kept"
+                    if kept
+                    else "no checkpoint was due yet"
+                )
+            ),
+        )
+
+    # What is written
+
+    def _append(self, event: str, **content: Any) -> None:
+        if self.writer:
+            self.writer.append(
+                {
+                    "event": event,
+                    "step": self.step,
+                    "progress": self.progress,
+                    "tokens": self.step * self.plan.tokens_per_step,
+                    "flops": self.ledger.charged_flops,
+                    **content,
+                }
+            )
+
+    def _note_time(self) -> None:
+        if self.writer:
+            self.writer.append_timing(step=self.step, tokens=self.step * self.plan.tokens_per_step)
+
+    def _checkpoint(self) -> None:
+        if not self.writer:
+            return
+        self._note_time()
+        self.writer.flush(sync=True)
+        checkpoint = Checkpoint(
+            step=self.step,
+            weights=dict(self.stepper.network.named_parameters()),
+            optimizer=self.stepper.optimizer.tensors(),
+            curriculum=self.curriculum.state(),
+            ledger=self.ledger.state(),
+            offsets=self.writer.offsets(),
+            fingerprints=self.fingerprints,
+        )
+        write_checkpoint(self.folder, checkpoint, num_kept=self.spec.keep_checkpoints)
+
+    def open_record(self) -> RunWriter:
+        """The record, cut back to where this process goes on."""
+        remove_partial(self.folder)
+        if not (self.folder / SPEC).exists():
+            facts = device_facts(self.layout.device, self.stepper.dtype)
+            processes = {"num_processes": self.layout.num_processes}
+            write_environment(self.folder, environment() | facts | processes)
+            write_spec(self.folder, self.spec)
+        writer = RunWriter(self.folder)
+        writer.truncate(self.offsets)
+        return writer
+
+    def restore(self) -> None:
+        """Go back to the latest checkpoint where there is one, in every process.
+
+        Raises:
+            MismatchError: store, difficulty or specification are not those of the checkpoint.
+            RecordError: the checkpoint is damaged.
+        """
+        checkpoint = read_checkpoint(self.folder)
+        if checkpoint is not None:
+            check_same_data(checkpoint.fingerprints, self.fingerprints, self.folder)
+            self.step, self.offsets = checkpoint.step, checkpoint.offsets
+            self.ledger.restore(checkpoint.ledger)
+            self.curriculum.restore(checkpoint.curriculum)
+            restore_weights(self.stepper.network, checkpoint.weights)
+            self.stepper.optimizer.restore(checkpoint.optimizer)
+        self.layout.wait_for_all()
+
+
+def _check_fit(spec: RunSpec, store: Store) -> None:
+    """Refuse a shape that cannot read the store.
+
+    Raises:
+        SpecError: context or vocabulary do not fit.
+    """
+    shape = spec.shape
+    if shape.context_tokens != store.block_tokens:
+        raise SpecError(
+            "the network's context is not the store's block",
+            where="shape.context_tokens",
+            expected=str(store.block_tokens),
+            got=str(shape.context_tokens),
+        )
+    if shape.vocab_size < store.vocab_size:
+        raise SpecError(
+            "the store has tokens the network does not know",
+            where="shape.vocab_size",
+            expected=f"at least {store.vocab_size}",
+            got=str(shape.vocab_size),
+        )

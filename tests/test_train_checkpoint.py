@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gradatim.errors import RecordError
+from gradatim.train.checkpoint import (
+    Checkpoint,
+    latest_step,
+    read_checkpoint,
+    remove_partial,
+    write_checkpoint,
+)
+
+
+def checkpoint(step: int) -> Checkpoint:
+    return Checkpoint(
+        step=step,
+        weights={"a": torch.full((2, 3), float(step))},
+        optimizer={"exp_avg/a": torch.ones(2, 3), "step/a": torch.tensor(float(step))},
+        curriculum={"remaining": np.arange(step, dtype=np.uint32), "nested": {"epoch": 2}},
+        ledger={"charged": {"train": 1e18 + 512.0}, "noted": {}},
+        offsets={"events.jsonl": 10 * step},
+        fingerprints={"store": "f"},
+    )
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, checkpoint(3), num_kept=2)
+    found = read_checkpoint(tmp_path)
+    assert found is not None
+    assert (found.step, found.offsets, found.fingerprints) == (
+        3,
+        {"events.jsonl": 30},
+        {"store": "f"},
+    )
+    assert found.ledger == checkpoint(3).ledger
+    assert torch.equal(found.weights["a"], torch.full((2, 3), 3.0))
+    assert found.optimizer["step/a"].item() == 3
+    assert found.curriculum["nested"] == {"epoch": 2}
+    assert found.curriculum["remaining"].tolist() == [0, 1, 2]
+    assert found.curriculum["remaining"].dtype == np.uint32
+
+
+def test_a_folder_without_checkpoints_has_none(tmp_path: Path) -> None:
+    assert read_checkpoint(tmp_path) is None
+    assert latest_step(tmp_path) is None
+
+
+def test_the_last_two_are_kept(tmp_path: Path) -> None:
+    for step in (1, 2, 10, 11):
+        write_checkpoint(tmp_path, checkpoint(step), num_kept=2)
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert kept == ["latest", "step-00000010", "step-00000011"]
+    assert latest_step(tmp_path) == 11
+
+
+def test_half_written_folders_are_ignored_and_removed(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, checkpoint(1), num_kept=1)
+    partial = tmp_path / "checkpoints" / "step-00000002.partial"
+    partial.mkdir()
+    (partial / "weights.safetensors").write_bytes(b"half")
+    (partial.parent / "latest.partial").write_text("step-00000002")
+    assert latest_step(tmp_path) == 1
+    remove_partial(tmp_path)
+    assert sorted(path.name for path in partial.parent.iterdir()) == ["latest", "step-00000001"]
+
+
+def test_nothing_is_pickled(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path, checkpoint(1), num_kept=1)
+    assert {path.suffix for path in folder.iterdir()} == {".safetensors", ".npz", ".json"}
+    with np.load(folder / "curriculum.npz", allow_pickle=False) as arrays:
+        assert list(arrays) == ["array_0"]
+
+
+@pytest.mark.parametrize(
+    "name", ["weights.safetensors", "optimizer.safetensors", "curriculum.npz", "state.json"]
+)
+def test_a_damaged_file_is_named_with_a_remedy(tmp_path: Path, name: str) -> None:
+    folder = write_checkpoint(tmp_path, checkpoint(1), num_kept=1)
+    (folder / name).write_bytes(b"not what it was")
+    with pytest.raises(RecordError, match="step-00000001: the latest checkpoint cannot be read"):
+        read_checkpoint(tmp_path)
+
+
+def test_latest_names_the_old_checkpoint_until_it_names_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_checkpoint(tmp_path, checkpoint(1), num_kept=2)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_checkpoint(tmp_path, checkpoint(2), num_kept=2)
+    monkeypatch.undo()
+    found = read_checkpoint(tmp_path)
+    assert found is not None
+    assert found.step == 1
+    write_checkpoint(tmp_path, checkpoint(2), num_kept=2)
+    assert latest_step(tmp_path) == 2

@@ -1,0 +1,75 @@
+"""Real kills and real processes; see `training_child.py` for how they are started."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from safetensors.torch import load_file
+
+from gradatim.record import Record
+from gradatim.train.run import train
+from tiny_runs import TinyStore, files_of, tiny_spec
+
+CHILD = Path(__file__).with_name("training_child.py")
+
+
+def start(*arguments: str, **variables: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(CHILD), *arguments],
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def output_of(child: subprocess.Popen[str]) -> str:
+    out, errors = child.communicate(timeout=150)
+    assert child.returncode == 0, errors
+    return out
+
+
+def final_weights(folder: Path) -> dict[str, bytes]:
+    last = (folder / "checkpoints" / "latest").read_text()
+    tensors = load_file(folder / "checkpoints" / last / "weights.safetensors")
+    return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
+
+
+def test_a_run_killed_at_twenty_random_moments_ends_with_the_same_bits(tmp_path: Path) -> None:
+    num_killed = int(output_of(start("kill", str(tmp_path), "0")))
+    assert num_killed == 20
+    killed, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
+    assert Record.read(killed).is_finished
+    assert files_of(killed) == files_of(undisturbed)
+    assert final_weights(killed) == final_weights(undisturbed)
+    leftovers = [path.name for path in (killed / "checkpoints").iterdir() if "partial" in path.name]
+    assert leftovers == []
+
+
+def test_a_run_killed_before_any_call_to_the_disk_goes_on(tmp_path: Path) -> None:
+    num_calls = int(output_of(start("crash", str(tmp_path))))
+    assert num_calls > 40
+
+
+def test_two_processes_draw_the_same_blocks_and_learn_the_same(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    together = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    folder = tmp_path / "two"
+    children = [start("parallel", str(folder), RANK=str(rank), **together) for rank in (0, 1)]
+    for child in children:
+        output_of(child)
+    two = Record.read(folder)
+    one = train(tiny_spec(20), tmp_path / "one", TinyStore())  # type: ignore[arg-type]
+    assert np.array_equal(two.drawn_blocks(), one.drawn_blocks())
+    np.testing.assert_allclose(two.block_losses(), one.block_losses(), rtol=2e-3)
+    assert two.finish is not None
+    assert one.finish is not None
+    assert two.finish["order_hash"] == one.finish["order_hash"]
+    assert two.environment["num_processes"] == 2
+    assert one.environment["num_processes"] == 1

@@ -1,0 +1,306 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from gradatim.compute import default_peak_rate, num_parameters, training_flops
+from gradatim.errors import MismatchError, NotFiniteError, RecordError, SpecError
+from gradatim.model.network import Network
+from gradatim.recipe import rate_factor
+from gradatim.record import Record
+from gradatim.train.checkpoint import latest_step, load_network
+from gradatim.train.explain import explain
+from gradatim.train.lock import run_lock
+from gradatim.train.run import train
+from tiny_runs import (
+    BATCH_BLOCKS,
+    SHAPE,
+    HeldOutLoss,
+    TinyStore,
+    evaluation_flops,
+    files_of,
+    tiny_spec,
+)
+
+CURRICULA: dict[str, dict[str, Any]] = {
+    "uniform": {"kind": "uniform"},
+    "ceiling": {"kind": "ceiling"},
+    "stages": {
+        "kind": "stages",
+        "by": "source",
+        "stages": [{"until": 1.0, "weights": {"tiny": 1.0}}],
+    },
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def store() -> TinyStore:
+    return TinyStore()
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    last = (folder / "checkpoints" / "latest").read_text()
+    return load_file(folder / "checkpoints" / last / "weights.safetensors")
+
+
+def assert_same_run(first: Path, second: Path) -> None:
+    assert files_of(first) == files_of(second)
+    found, expected = weights_of(first), weights_of(second)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+# The record
+
+
+def test_a_run_learns_and_says_so(tmp_path: Path, store: TinyStore) -> None:
+    evaluate = HeldOutLoss(store)
+    record = train(tiny_spec(60), tmp_path, store, evaluate=evaluate)
+    assert record.is_finished
+    assert evaluate.points == [0, 0.25, 0.5, 0.75, 1]
+    losses = record.evaluations()["value"].to_list()
+    assert losses[-1] < losses[0] - 0.05
+    assert record.finish is not None
+    assert record.finish["final_bits_per_byte"] == losses[-1]
+    assert len(record.events("sample")) == 1
+    assert record.seconds > 0
+    assert record.environment["num_processes"] == 1
+
+
+def test_every_step_is_recorded_with_its_clock_and_price(tmp_path: Path, store: TinyStore) -> None:
+    spec = tiny_spec(20)
+    record = train(spec, tmp_path, store)
+    steps = record.steps()
+    step_flops = training_flops(SHAPE, BATCH_BLOCKS * store.block_tokens)
+    assert steps["step"].to_list() == list(range(1, 21))
+    assert steps["flops"].to_list() == [step_flops * step for step in range(1, 21)]
+    assert steps["progress"].to_list() == pytest.approx([step / 20 for step in range(1, 21)])
+    assert steps["tokens"].to_list() == [64 * step for step in range(1, 21)]
+    peak = default_peak_rate(SHAPE)
+    assert steps["learning_rate"].to_list() == pytest.approx(
+        [peak * rate_factor(spec.recipe.rate, (step - 0.5) / 20) for step in range(1, 21)]
+    )
+    assert record.drawn_blocks().shape == record.block_losses().shape == (20, BATCH_BLOCKS)
+    assert steps["loss_nats"].to_list() == pytest.approx(
+        record.block_losses().mean(axis=1).tolist(), rel=1e-6
+    )
+
+
+def test_the_ledger_balances(tmp_path: Path, store: TinyStore) -> None:
+    record = train(tiny_spec(20), tmp_path, store, evaluate=HeldOutLoss(store))
+    assert record.start is not None
+    assert record.finish is not None
+    assert record.start["num_steps"] == 20
+    assert record.start["draws"] == 80
+    assert record.start["num_parameters"] == num_parameters(SHAPE)
+    assert record.finish["ledger"] == {"train": 20 * training_flops(SHAPE, 64)}
+    assert record.finish["noted"] == {"evaluate": 5 * evaluation_flops(store)}
+    assert record.finish["progress"] == 1
+
+
+@pytest.mark.parametrize("kind", CURRICULA)
+def test_the_realised_order_is_the_planned_one(tmp_path: Path, store: TinyStore, kind: str) -> None:
+    record = train(tiny_spec(30, CURRICULA[kind]), tmp_path, store)
+    assert record.finish is not None
+    assert record.finish["matches_plan"] is True
+    shares = record.finish["consumed"]["at_end"]
+    assert all(share >= 0 for share in shares.values())
+
+
+def test_the_record_holds_the_loss_of_each_block_at_its_visit(
+    tmp_path: Path, store: TinyStore
+) -> None:
+    spec = tiny_spec(1)
+    record = train(spec, tmp_path, store)
+    tokens = torch.from_numpy(store.read(record.drawn_blocks()[0]))
+    with torch.no_grad():
+        expected = Network(SHAPE, seed=spec.seed).token_losses(tokens).mean(dim=1)
+    assert record.block_losses()[0].tolist() == pytest.approx(expected.tolist(), rel=1e-5)
+
+
+def test_micro_batches_change_nothing_but_rounding(tmp_path: Path, store: TinyStore) -> None:
+    whole = train(tiny_spec(20), tmp_path / "whole", store)
+    parts = train(tiny_spec(20, micro_batch_blocks=3), tmp_path / "parts", store)
+    assert np.array_equal(whole.drawn_blocks(), parts.drawn_blocks())
+    np.testing.assert_allclose(whole.block_losses(), parts.block_losses(), rtol=2e-3)
+
+
+def test_equal_seeds_give_equal_bits_and_others_do_not(tmp_path: Path, store: TinyStore) -> None:
+    for name, seed in [("a", 1), ("b", 1), ("c", 2)]:
+        train(tiny_spec(10, seed=seed), tmp_path / name, store, evaluate=HeldOutLoss(store))
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+    assert files_of(tmp_path / "a") != files_of(tmp_path / "c")
+
+
+def test_the_trained_network_can_be_loaded(tmp_path: Path, store: TinyStore) -> None:
+    evaluate = HeldOutLoss(store)
+    record = train(tiny_spec(10), tmp_path, store, evaluate=evaluate)
+    assert record.finish is not None
+    events = evaluate(load_network(tmp_path), 1.0)
+    assert events[0]["bits_per_byte"]["all"] == record.finish["final_bits_per_byte"]
+
+
+def test_progress_is_reported_after_every_step(tmp_path: Path, store: TinyStore) -> None:
+    seen: list[tuple[float, float]] = []
+    train(tiny_spec(10), tmp_path, store, on_progress=lambda *now: seen.append(now))
+    assert [progress for progress, _ in seen] == pytest.approx([step / 10 for step in range(1, 11)])
+
+
+# Going on
+
+
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    stops=st.lists(st.integers(1, 12), min_size=2, max_size=4),
+    kind=st.sampled_from(sorted(CURRICULA)),
+)
+def test_a_run_resumed_again_and_again_draws_every_block_as_if_never_stopped(
+    tmp_path_factory: pytest.TempPathFactory, stops: list[int], kind: str
+) -> None:
+    store, folder = TinyStore(), tmp_path_factory.mktemp("resumed")
+    spec = tiny_spec(24, CURRICULA[kind])
+    undisturbed = folder.parent / f"undisturbed-{kind}"
+    if not undisturbed.exists():
+        train(spec, undisturbed, store, evaluate=HeldOutLoss(store))
+    for stop in stops:
+        train(spec, folder, store, evaluate=HeldOutLoss(store), stop_after_steps=stop)
+    train(spec, folder, store, evaluate=HeldOutLoss(store))
+    assert np.array_equal(
+        Record.read(folder).drawn_blocks(), Record.read(undisturbed).drawn_blocks()
+    )
+    assert_same_run(folder, undisturbed)
+
+
+def test_a_finished_run_is_returned_at_once(tmp_path: Path, store: TinyStore) -> None:
+    train(tiny_spec(5), tmp_path, store)
+    written = files_of(tmp_path)
+    again = train(tiny_spec(5), tmp_path, store, on_progress=lambda *_: pytest.fail("trained"))
+    assert again.is_finished
+    assert files_of(tmp_path) == written
+
+
+def test_another_specification_is_refused_with_every_difference(
+    tmp_path: Path, store: TinyStore
+) -> None:
+    train(tiny_spec(10), tmp_path, store, stop_after_steps=5)
+    changed = tiny_spec(10, {"kind": "uniform"}, seed=7)
+    with pytest.raises(MismatchError, match=r"seed: was 1, is 7.*recipe\.data\.kind") as caught:
+        train(changed, tmp_path, store)
+    assert "train in a new folder" in str(caught.value)
+
+
+def test_another_store_is_refused(tmp_path: Path, store: TinyStore) -> None:
+    with pytest.raises(MismatchError, match=r"store\.fingerprint: was tiny, is other"):
+        train(tiny_spec(10), tmp_path, TinyStore(fingerprint="other"))
+
+
+def test_blocks_scored_anew_are_refused(tmp_path: Path, store: TinyStore) -> None:
+    train(tiny_spec(10), tmp_path, store, stop_after_steps=5)
+    store.reading_age = store.reading_age + 1
+    with pytest.raises(MismatchError, match="difficulty: was"):
+        train(tiny_spec(10), tmp_path, store)
+
+
+def test_a_moved_store_is_the_same_store(tmp_path: Path, store: TinyStore) -> None:
+    train(tiny_spec(6), tmp_path, store, stop_after_steps=3)
+    moved = tiny_spec(6, store={"path": "elsewhere", "fingerprint": "tiny"})
+    assert train(moved, tmp_path, store).is_finished
+
+
+def test_two_processes_do_not_write_one_run(tmp_path: Path, store: TinyStore) -> None:
+    code = (
+        "import sys; from pathlib import Path; from gradatim.train.lock import run_lock\n"
+        "with run_lock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(RecordError, match=f"process {holder.pid} is already writing this run"):
+            train(tiny_spec(5), tmp_path, store)
+        holder.kill()
+    with run_lock(tmp_path):
+        assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+
+
+# What goes wrong
+
+
+def test_a_loss_that_is_not_a_number_names_step_blocks_and_remedy(
+    tmp_path: Path, store: TinyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(tiny_spec(20), tmp_path, store, stop_after_steps=8)
+    monkeypatch.setattr("gradatim.train.run.rate_factor", lambda *_: float("nan"))
+    with pytest.raises(
+        NotFiniteError, match=r"step 10 went wrong in its blocks \d+, .*got loss nan"
+    ):
+        train(tiny_spec(20), tmp_path, store)
+    record = Record.read(tmp_path)
+    (event,) = record.events("not_finite")
+    assert event["step"] == 10
+    assert event["blocks"] == record.drawn_blocks()[9].tolist()
+    assert latest_step(tmp_path) == 8
+    assert not record.is_finished
+    monkeypatch.undo()
+    assert train(tiny_spec(20), tmp_path, store).is_finished
+    assert Record.read(tmp_path).events("not_finite") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shape": SHAPE.model_copy(update={"vocab_size": 32})}, "expected at least 64; got 32"),
+        ({"shape": SHAPE.model_copy(update={"context_tokens": 8})}, "expected 16; got 8"),
+    ],
+)
+def test_a_shape_that_cannot_read_the_store_is_refused(
+    tmp_path: Path, store: TinyStore, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SpecError, match=message):
+        train(tiny_spec(5, **changes), tmp_path, store)
+    assert not (tmp_path / "spec.yaml").exists()
+
+
+# Explaining
+
+
+def test_a_step_is_explained_by_its_blocks_hardest_to_predict_first(
+    tmp_path: Path, store: TinyStore
+) -> None:
+    record = train(tiny_spec(6), tmp_path, store)
+    rows = explain(tmp_path, 3, store=store)  # type: ignore[arg-type]
+    assert sorted(row["block_id"] for row in rows) == sorted(record.drawn_blocks()[2].tolist())
+    assert sorted(row["loss_nats"] for row in rows) == sorted(record.block_losses()[2].tolist())
+    assert rows[0]["loss_nats"] >= rows[-1]["loss_nats"]
+    first = rows[0]
+    assert first["text"] == f"text of block {first['block_id']}"
+    assert first["reading_age"] == pytest.approx(store.reading_age[first["block_id"]])
+    assert (first["level"], first["source"]) == (None, "tiny")
+
+
+@pytest.mark.parametrize("step", [0, 7])
+def test_a_step_that_was_not_taken_cannot_be_explained(
+    tmp_path: Path, store: TinyStore, step: int
+) -> None:
+    train(tiny_spec(6), tmp_path, store)
+    with pytest.raises(RecordError, match=f"expected a step from 1 to 6; got {step}"):
+        explain(tmp_path, step, store=store)  # type: ignore[arg-type]

@@ -1,0 +1,133 @@
+"""Runs inside one helper process that has torch loaded, and forks the processes to be killed.
+
+    python training_child.py kill FOLDER SEED      kill at random moments, restart, until done
+    python training_child.py crash FOLDER          kill at every call that touches a checkpoint
+    python training_child.py parallel FOLDER       one of several processes (RANK, WORLD_SIZE set)
+
+Forking a warm process costs milliseconds; starting one costs seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gradatim.train.run import train
+from tiny_runs import HeldOutLoss, TinyStore, tiny_spec
+
+NUM_KILLS = 20
+KILL_STEPS = 300
+CRASH_STEPS = 2
+
+
+def run_whole(folder: Path, num_steps: int) -> None:
+    store = TinyStore()
+    spec = tiny_spec(
+        num_steps, checkpoint_every_fraction=max(0.02, 1 / num_steps), keep_checkpoints=1
+    )
+    train(spec, folder, store, evaluate=HeldOutLoss(store))  # type: ignore[arg-type]
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Start `work` in a forked process; gives its id."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return child
+
+
+def was_killed(child: int) -> bool:
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        return True
+    assert os.WEXITSTATUS(status) == 0, "the training process failed"
+    return False
+
+
+def kill_at_random_moments(folder: Path, seed: int) -> int:
+    """Kill -9 twenty times, then let it end; gives how many kills found the process alive."""
+    started = time.perf_counter()
+    assert not was_killed(in_child(lambda: run_whole(folder / "undisturbed", KILL_STEPS)))
+    undisturbed_seconds = time.perf_counter() - started
+    moments = random.Random(seed)
+    num_killed = 0
+    for _ in range(NUM_KILLS):
+        child = in_child(lambda: run_whole(folder / "killed", KILL_STEPS))
+        time.sleep(moments.uniform(0, 0.12) * undisturbed_seconds)
+        os.kill(child, signal.SIGKILL)
+        num_killed += was_killed(child)
+    assert not was_killed(in_child(lambda: run_whole(folder / "killed", KILL_STEPS)))
+    return num_killed
+
+
+def dying_at(call_number: int, names: tuple[str, ...]) -> Callable[[], None]:
+    """Make this process kill itself just before the n-th of these calls of the os module."""
+    count = 0
+
+    def guarded(call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(*arguments: Any, **keywords: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == call_number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(*arguments, **keywords)
+
+        return wrapper
+
+    def arm() -> None:
+        for name in names:
+            setattr(os, name, guarded(getattr(os, name)))
+
+    return arm
+
+
+def kill_at_every_call(folder: Path) -> int:
+    """Kill before each fsync, rename, replace, mkdir and unlink of a run; gives how many."""
+    run_whole(folder / "undisturbed", CRASH_STEPS)
+    call_number = 0
+    while True:
+        call_number += 1
+        arm = dying_at(call_number, ("fsync", "rename", "replace", "mkdir", "unlink", "rmdir"))
+        target = folder / "crashed"
+        shutil.rmtree(target, ignore_errors=True)
+
+        def work(arm: Callable[[], None] = arm, target: Path = target) -> None:
+            arm()
+            run_whole(target, CRASH_STEPS)
+
+        if not was_killed(in_child(work)):
+            return call_number - 1
+        assert not was_killed(in_child(lambda: run_whole(folder / "crashed", CRASH_STEPS)))
+        for name in ("events.jsonl", "blocks.bin", "losses.bin"):
+            expected = (folder / "undisturbed" / name).read_bytes()
+            assert (folder / "crashed" / name).read_bytes() == expected, (call_number, name)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    mode, folder = sys.argv[1], Path(sys.argv[2])
+    if mode == "kill":
+        print(kill_at_random_moments(folder, int(sys.argv[3])))
+    elif mode == "crash":
+        print(kill_at_every_call(folder))
+    else:
+        store = TinyStore()
+        train(tiny_spec(20), folder, store, evaluate=HeldOutLoss(store))  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main()
