@@ -1,0 +1,130 @@
+"""Held-out loss in bits per byte, for the whole set and for every slice of it.
+
+Bits per byte does not depend on the tokenizer's vocabulary, so it can be compared across stores.
+Separator tokens are left out of both sides of the ratio: predicting the end of a passage is not
+predicting text. The first token of a block has no context and is not predicted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gradatim.blocks.store import Store
+from gradatim.errors import StoreError
+from gradatim.model.network import Network
+
+HELD_OUT = "held_out"
+OUT_OF_DISTRIBUTION = "out_of_distribution"
+
+
+@dataclass(frozen=True)
+class HeldOutSet:
+    """A fixed set of blocks and the slices it is reported by.
+
+    Attributes:
+        tokens: [num_blocks, block_tokens] int64.
+        num_bytes: [num_blocks] UTF-8 bytes of the predicted tokens, separators excluded.
+        slices: name ("all", "band/1", "level/a", "source/x", "split/out_of_distribution") to a
+            boolean mask over the blocks.
+        separator_id: the token whose prediction is not counted.
+    """
+
+    tokens: NDArray[np.int64]
+    num_bytes: NDArray[np.int64]
+    slices: Mapping[str, NDArray[np.bool_]]
+    separator_id: int
+
+
+def spread_evenly(strata: NDArray[np.int64], num_picked: int) -> NDArray[np.int64]:
+    """Positions of at most `num_picked` entries, as evenly over the strata as their sizes allow.
+
+    Inside a stratum every k-th entry is taken, so the choice is a function of the store alone.
+    """
+    groups = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
+    groups.sort(key=len)
+    picked: list[NDArray[np.int64]] = []
+    remaining = num_picked
+    for index, group in enumerate(groups):
+        share = min(len(group), remaining // (len(groups) - index))
+        picked.append(group[(np.arange(share) * len(group)) // max(share, 1)])
+        remaining -= share
+    return np.sort(np.concatenate(picked)) if picked else np.zeros(0, np.int64)
+
+
+def held_out_set(
+    store: Store, *, num_blocks: int, num_bands: int, max_sources: int = 12
+) -> HeldOutSet:
+    """Choose the blocks to evaluate on: the same for every run on this store.
+
+    Args:
+        store: an open block store.
+        num_blocks: held-out blocks to read, spread evenly over levels where the store has them,
+            else over difficulty bands; as many again from the out-of-distribution split if any.
+        num_bands: difficulty bands (quantiles of the training split).
+        max_sources: sources are reported one by one only when there are no more than this many.
+
+    Raises:
+        StoreError: the store has no held-out block.
+    """
+    bands = store.bands(num_bands)
+    levels = np.array([level or "" for level in store.column("level")])
+    sources = np.array(store.column("source"))
+    by_level = len(np.unique(levels)) > 1
+    strata = np.unique(levels, return_inverse=True)[1] if by_level else bands
+
+    held_out = store.ids(HELD_OUT)
+    if len(held_out) == 0:
+        raise StoreError(
+            "no held-out block to evaluate on",
+            where=str(store.path),
+            remedy="Build the store from more documents or with a larger held_out_fraction.",
+        )
+    inside = held_out[spread_evenly(strata[held_out], num_blocks)]
+    shifted = store.ids(OUT_OF_DISTRIBUTION)
+    outside = shifted[spread_evenly(strata[shifted], num_blocks)]
+    ids = np.concatenate([inside, outside])
+    is_inside = np.arange(len(ids)) < len(inside)
+
+    slices = {"all": is_inside}
+    for band in np.unique(bands[inside]):
+        slices[f"band/{band}"] = is_inside & (bands[ids] == band)
+    if by_level:
+        for level in np.unique(levels[inside]):
+            slices[f"level/{level or 'none'}"] = is_inside & (levels[ids] == level)
+    if 1 < len(np.unique(sources[inside])) <= max_sources:
+        for source in np.unique(sources[inside]):
+            slices[f"source/{source}"] = is_inside & (sources[ids] == source)
+    if len(outside):
+        slices[f"split/{OUT_OF_DISTRIBUTION}"] = ~is_inside
+    return HeldOutSet(
+        tokens=store.read(ids),
+        num_bytes=np.asarray(store.column("bytes"), dtype=np.int64)[ids],
+        slices=slices,
+        separator_id=store.separator_id,
+    )
+
+
+@torch.no_grad()
+def bits_per_byte(
+    network: Network, held_out: HeldOutSet, *, batch_blocks: int = 16
+) -> dict[str, float]:
+    """Bits per byte of every slice: summed nats of its targets / ln 2 / its bytes."""
+    device = next(network.parameters()).device
+    block_nats: list[NDArray[np.float64]] = []
+    for start in range(0, len(held_out.tokens), batch_blocks):
+        tokens_BT = torch.from_numpy(held_out.tokens[start : start + batch_blocks]).to(device)
+        losses_BS = network.token_losses(tokens_BT).double()
+        counted_BS = tokens_BT[:, 1:] != held_out.separator_id
+        block_nats.append((losses_BS * counted_BS).sum(dim=1).cpu().numpy())
+    nats = np.concatenate(block_nats)
+    return {
+        name: float(nats[mask].sum() / math.log(2) / held_out.num_bytes[mask].sum())
+        for name, mask in held_out.slices.items()
+        if held_out.num_bytes[mask].sum() > 0
+    }

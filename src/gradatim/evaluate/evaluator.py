@@ -1,0 +1,74 @@
+"""One evaluation of a network in training: always the same blocks, items and prompts.
+
+Built once from the store, it is called at fixed points of progress, the same for every arm, and
+returns the events the record keeps.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradatim.blocks.store import Store
+from gradatim.evaluate.bits_per_byte import bits_per_byte, held_out_set
+from gradatim.evaluate.samples import sample_texts
+from gradatim.evaluate.tasks import score_tasks, task_set
+from gradatim.model.network import Network
+
+TASK_POINTS = (0.25, 0.5, 0.75, 1.0)
+"""Tasks cost several times a loss evaluation, so they are scored at these points of progress."""
+
+PROMPT_TOKENS = 16
+
+
+class Evaluator:
+    """Callable evaluation of a network on one store.
+
+    Args:
+        store: an open block store.
+        num_blocks: held-out blocks for bits per byte.
+        num_bands: difficulty bands reported.
+        num_tasks: items a split and level; 0 leaves tasks out.
+        num_samples: texts generated at the end.
+    """
+
+    def __init__(
+        self, store: Store, *, num_blocks: int, num_bands: int, num_tasks: int, num_samples: int
+    ) -> None:
+        self._store = store
+        self._held_out = held_out_set(store, num_blocks=num_blocks, num_bands=num_bands)
+        self._tasks = task_set(store, num_per_group=num_tasks)
+        inside = self._held_out.tokens[self._held_out.slices["all"]]
+        stride = max(1, len(inside) // max(1, num_samples))
+        self._prompts = inside[::stride][:num_samples, :PROMPT_TOKENS].tolist()
+
+    def __call__(self, network: Network, progress: float) -> list[dict[str, Any]]:
+        """The events of this point: one `evaluate`, and at the end a `sample` a prompt.
+
+        Args:
+            network: the network as it is now; left in the mode it was in.
+            progress: the point of the evaluation grid, 0 to 1.
+        """
+        was_training = network.training
+        network.eval()
+        event: dict[str, Any] = {
+            "event": "evaluate",
+            "bits_per_byte": bits_per_byte(network, self._held_out),
+        }
+        if self._has_tasks_at(progress):
+            event["tasks"] = score_tasks(network, self._tasks)
+        events = [event]
+        if progress >= 1.0:
+            events += [
+                {"event": "sample", "prompt": sample.prompt, "text": sample.text}
+                for sample in sample_texts(network, self._store, self._prompts)
+            ]
+        network.train(was_training)
+        return events
+
+    def num_tokens(self, progress: float) -> int:
+        """Tokens this point sends through the network: what the ledger notes."""
+        task_tokens = self._tasks.num_tokens if self._has_tasks_at(progress) else 0
+        return self._held_out.tokens.size + task_tokens
+
+    def _has_tasks_at(self, progress: float) -> bool:
+        return bool(self._tasks.items) and any(abs(progress - at) < 1e-9 for at in TASK_POINTS)

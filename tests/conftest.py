@@ -1,0 +1,24 @@
+"""What several stations' tests start from: a small block store of the graded world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gradatim.blocks.build import build
+from gradatim.blocks.spec import StoreSpec
+from gradatim.blocks.store import Store
+
+SMALL_WORLD = {
+    "spectrum": {"num_bytes": 240_000, "num_tasks": 12},
+    "tokenizer": {"vocab_size": 512, "sample_bytes": 200_000},
+    "block_tokens": 224,
+}
+
+
+@pytest.fixture(scope="session")
+def world_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Six levels, three splits, tasks; never written to."""
+    folder: Path = tmp_path_factory.mktemp("world") / "store"
+    return build(StoreSpec.model_validate(SMALL_WORLD), folder)
