@@ -1,0 +1,1 @@
+"""Records, comparison and laws in; one self-contained HTML page and its tables out."""

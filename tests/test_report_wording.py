@@ -1,0 +1,100 @@
+"""Numbers in words: hand-written tables."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from gradatim.report import wording
+from gradatim.report.proofs import plan_words
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "expected"),
+    [
+        (1.23456, 3, "1.235"),
+        (-0.0142, 3, "\u22120.014"),
+        (-0.0001, 3, "0.000"),
+        (None, 3, "–"),
+        (math.nan, 3, "–"),
+        (math.inf, 3, "–"),
+    ],
+)
+def test_numbers_are_rounded_and_never_nan(
+    value: float | None, decimals: int, expected: str
+) -> None:
+    assert wording.number(value, decimals) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(0.02, "+0.020"), (-0.02, "\u22120.020"), (0.0, "0.000"), (None, "–")]
+)
+def test_differences_show_their_sign(value: float | None, expected: str) -> None:
+    assert wording.signed(value) == expected
+
+
+def test_intervals_show_both_ends_or_nothing() -> None:
+    assert wording.interval(-0.1, 0.25, 2, sign=True) == "[\u22120.10, +0.25]"
+    assert wording.interval(0.9, math.inf, 2) == "[0.90, ∞]"
+    assert wording.interval(None, 1.0) == "–"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(1.63e12, "1.63\u202fT"), (3.13e11, "313\u202fG"), (2.5e6, "2.5\u202fM")],
+)
+def test_compute_carries_the_prefix_of_the_plots(value: float, expected: str) -> None:
+    assert wording.flops(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [(41.6, "42 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")]
+)
+def test_durations_read_like_a_clock(seconds: float, expected: str) -> None:
+    assert wording.duration(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("fraction", "expected"),
+    [(0.0, "0\u202f%"), (3.1e-5, "3.1 × 10⁻³\u202f%"), (0.012, "1.2\u202f%")],
+)
+def test_small_deviations_keep_two_digits(fraction: float, expected: str) -> None:
+    assert wording.small_percent(fraction) == expected
+
+
+def test_counts_and_lists_read_naturally() -> None:
+    assert [wording.count(n) for n in (812, 20_480, 1_020_000)] == ["812", "20.5k", "1.02M"]
+    assert wording.listing(["a"]) == "a"
+    assert wording.listing(["a", "b", "c"]) == "a, b and c"
+
+
+def test_plans_are_told_in_words() -> None:
+    ceiling = {
+        "kind": "ceiling",
+        "metric": "reading_age",
+        "pacing": "linear",
+        "start_fraction": 0.1,
+        "start_ceiling": 6.21,
+        "ramp": 0.42,
+        "easiest_used_expected": 0.1,
+        "easiest_used_asked": 0.1,
+        "control": "reversed",
+        "epochs": 0.35,
+        "sample": "all",
+    }
+    assert plan_words(ceiling) == (
+        "A ceiling on reading age: first 10\u202f% of the blocks (6.2 and below), rising (linear "
+        "pacing) until it is gone at 42\u202f% of the compute, when 10\u202f% of the first blocks "
+        "should have been used (asked: 10\u202f%); a control: the same schedule, the hardest "
+        "first; 0.35 epochs in all."
+    )
+    assert plan_words({"kind": "uniform", "sample": "budget"}) == (
+        "Everything from the start, shuffled; from a random sample as large as the run, every "
+        "block of it once."
+    )
+    stages = [{"until": 1.0, "weights": {"a": 0.75, "b": 0.25, "c": 0.0}}]
+    assert plan_words({"kind": "stages", "by": "level", "stages": stages}) == (
+        "Shares by level, until 100\u202f%: a 75\u202f%, b 25\u202f%."
+    )
+    assert plan_words({"kind": "novel"}) == '{"kind": "novel"}'
