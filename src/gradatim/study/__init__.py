@@ -1,0 +1,1 @@
+"""Rungs x arms x seeds -> runs -> records."""

@@ -1,0 +1,57 @@
+"""What each curriculum fed when: the share of every level or band in the blocks drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+
+from gradatim.blocks.store import Store
+from gradatim.record import Record
+
+NUM_INTERVALS = 40
+
+
+def block_labels(store: Store, num_bands: int) -> tuple[str, ...]:
+    """One label a block of the store: its level where the store has several, else its band."""
+    levels = store.column("level")
+    if len({level for level in levels if level}) > 1:
+        return tuple(f"level {level or 'none'}" for level in levels)
+    return tuple(f"band {band}" for band in store.bands(num_bands))
+
+
+def feeding(records: Sequence[Record], store: Store) -> pl.DataFrame:
+    """Shares of each label over the course of training.
+
+    One run stands for its arm and rung, the one with the lowest seed: the plan is the same for all.
+
+    Returns:
+        Columns arm, rung, progress (middle of one of `NUM_INTERVALS` intervals), label, share.
+    """
+    first: dict[tuple[str, str], Record] = {}
+    for record in sorted(records, key=lambda record: record.spec.seed):
+        first.setdefault((record.spec.arm, record.spec.rung), record)
+    rows: list[tuple[str, str, float, str, float]] = []
+    for (arm, rung), record in first.items():
+        labels = np.array(block_labels(store, record.spec.evaluation.num_bands))
+        names, codes = np.unique(labels, return_inverse=True)
+        drawn = record.drawn_blocks()
+        edges = np.linspace(0, len(drawn), min(NUM_INTERVALS, len(drawn)) + 1).astype(int)
+        for start, stop in pairwise(edges):
+            counts = np.bincount(codes[drawn[start:stop].ravel()], minlength=len(names))
+            middle = (start + stop) / 2 / len(drawn)
+            shares = counts / counts.sum()
+            rows += [
+                (arm, rung, middle, str(name), float(share))
+                for name, share in zip(names, shares, strict=True)
+            ]
+    schema = {
+        "arm": pl.String,
+        "rung": pl.String,
+        "progress": pl.Float64,
+        "label": pl.String,
+        "share": pl.Float64,
+    }
+    return pl.DataFrame(rows, schema=schema, orient="row")

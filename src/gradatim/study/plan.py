@@ -1,0 +1,211 @@
+"""What a study will cost, before anything is spent.
+
+Parameters, FLOPs, tokens and memory follow from the shapes. Time is measured: a few training steps
+of each network on random tokens, in this process with one thread, as the runs will have; networks
+too large for that are estimated from the machine's matrix-product rate.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from gradatim.compute import (
+    Shape,
+    memory_bytes,
+    num_matmul_parameters,
+    num_parameters,
+    training_flops,
+)
+from gradatim.model.network import Network
+from gradatim.study.execute import ONE_THREAD_PARAMETERS, machine_slots
+from gradatim.study.spec import StudySpec
+
+ASSUMED_MATMUL_SHARE = 0.6
+"""Share of the matrix-product rate assumed for networks too large to be timed."""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One rung under one arm: the cost of a single seed.
+
+    Attributes:
+        num_parameters: all of them, tied embeddings once.
+        num_matmul_parameters: those in matrix products, the N of the laws.
+        flops: the budget.
+        tokens: what the budget trains on, whole steps only.
+        num_steps: optimizer steps.
+        memory_bytes: estimated peak of weights, gradients, optimizer and activations.
+        seconds: expected on this machine, evaluation left out.
+    """
+
+    rung: str
+    arm: str
+    num_seeds: int
+    num_parameters: int
+    num_matmul_parameters: int
+    flops: float
+    tokens: int
+    num_steps: int
+    memory_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """Every run of a study with its cost, and the sum."""
+
+    name: str
+    runs: tuple[PlannedRun, ...]
+    num_processes: int
+
+    @property
+    def num_runs(self) -> int:
+        """Runs in the study, seeds counted."""
+        return sum(run.num_seeds for run in self.runs)
+
+    @property
+    def flops(self) -> float:
+        """FLOPs of all runs."""
+        return sum(run.flops * run.num_seeds for run in self.runs)
+
+    @property
+    def seconds(self) -> float:
+        """Expected wall-clock time on this machine with its processes side by side."""
+        narrow = [run for run in self.runs if not _is_wide(run)]
+        wide = [run for run in self.runs if _is_wide(run)]
+        longest = max((run.seconds for run in narrow), default=0.0)
+        together = sum(run.seconds * run.num_seeds for run in narrow) / self.num_processes
+        return max(longest, together) + sum(run.seconds * run.num_seeds for run in wide)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "name": self.name,
+            "num_runs": self.num_runs,
+            "num_processes": self.num_processes,
+            "flops": self.flops,
+            "seconds": self.seconds,
+            "runs": [asdict(run) for run in self.runs],
+        }
+
+
+def plan(spec: StudySpec, *, vocab_size: int, block_tokens: int) -> StudyPlan:
+    """Cost every run of a study; trains nothing.
+
+    Args:
+        spec: the study.
+        vocab_size: of its store's tokenizer.
+        block_tokens: tokens in one block of its store.
+    """
+    arms = spec.recipes()
+    num_processes, _num_threads = machine_slots()
+    planned = []
+    for rung in spec.rungs:
+        shape = spec.shape(rung, vocab_size=vocab_size, context_tokens=block_tokens)
+        batch_tokens = spec.batch_blocks * block_tokens
+        flops = spec.budget_flops(shape)
+        step_flops = training_flops(shape, batch_tokens)
+        num_steps = math.floor(flops / step_flops * (1 + 1e-9))
+        micro_batch = spec.micro_batch_blocks or spec.batch_blocks
+        memory = sum(memory_bytes(shape, batch_blocks=micro_batch).values())
+        seconds = num_steps * step_seconds(shape, spec.batch_blocks)
+        for arm in arms:
+            planned.append(
+                PlannedRun(
+                    rung=rung,
+                    arm=arm,
+                    num_seeds=len(spec.seeds),
+                    num_parameters=num_parameters(shape),
+                    num_matmul_parameters=num_matmul_parameters(shape),
+                    flops=flops,
+                    tokens=num_steps * batch_tokens,
+                    num_steps=num_steps,
+                    memory_bytes=memory,
+                    seconds=seconds,
+                )
+            )
+    return StudyPlan(spec.name, tuple(planned), num_processes)
+
+
+def step_seconds(shape: Shape, batch_blocks: int) -> float:
+    """Expected seconds of one training step with the threads a run of this size gets."""
+    before = torch.get_num_threads()
+    is_wide = num_matmul_parameters(shape) > ONE_THREAD_PARAMETERS
+    torch.set_num_threads(torch.get_num_threads() if is_wide else 1)
+    try:
+        if is_wide:
+            step_flops = training_flops(shape, batch_blocks * shape.context_tokens)
+            return step_flops / (matmul_flops_per_second() * ASSUMED_MATMUL_SHARE)
+        return _measured_step_seconds(shape, batch_blocks)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _measured_step_seconds(shape: Shape, batch_blocks: int, *, num_timed: int = 3) -> float:
+    network = Network(shape)
+    optimizer = torch.optim.AdamW(network.parameters(), fused=True)
+    generator = torch.Generator().manual_seed(0)
+    tokens_BT = torch.randint(
+        shape.vocab_size, (batch_blocks, shape.context_tokens), generator=generator
+    )
+    seconds: list[float] = []
+    for _ in range(1 + num_timed):
+        started = time.perf_counter()
+        loss, _block_losses = network.training_losses(tokens_BT)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        optimizer.zero_grad()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds[1:])
+
+
+def matmul_flops_per_second(size: int = 1024, *, num_timed: int = 4) -> float:
+    """Rate of a square float32 matrix product with the threads torch has now."""
+    left, right = torch.ones(size, size), torch.ones(size, size)
+    seconds: list[float] = []
+    for _ in range(1 + num_timed):
+        started = time.perf_counter()
+        torch.mm(left, right)
+        seconds.append(time.perf_counter() - started)
+    return 2.0 * size**3 / min(seconds[1:])
+
+
+def _is_wide(run: PlannedRun) -> bool:
+    return run.num_matmul_parameters > ONE_THREAD_PARAMETERS
+
+
+def as_rows(plan: StudyPlan) -> Sequence[tuple[str, ...]]:
+    """The plan as text cells, one row a rung and arm, for a table on the terminal."""
+    return [
+        (
+            run.rung,
+            run.arm,
+            str(run.num_seeds),
+            f"{run.num_parameters:,}",
+            f"{run.flops:.3g}",
+            f"{run.tokens:,}",
+            f"{run.num_steps:,}",
+            f"{run.memory_bytes / 2**20:,.0f}",
+            f"{run.seconds:,.0f}",
+        )
+        for run in plan.runs
+    ]
+
+
+COLUMNS = (
+    "rung",
+    "arm",
+    "seeds",
+    "parameters",
+    "FLOPs",
+    "tokens",
+    "steps",
+    "memory MiB",
+    "seconds",
+)

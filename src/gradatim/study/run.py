@@ -1,0 +1,86 @@
+"""A study from its file to its records: store, runs, index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from gradatim.blocks.store import Store
+from gradatim.record import SPEC, Record, run_id
+from gradatim.study.execute import Job, JobEvent, run_locally
+from gradatim.study.folder import STUDY_FILE, StudyIndex
+from gradatim.study.progress import StudyProgress
+from gradatim.study.spec import StudySpec
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What a study left behind.
+
+    Attributes:
+        folder: the study's folder (see `gradatim.study.folder`).
+        records: of the finished runs.
+        failures: one sentence a run that failed, with its reason.
+    """
+
+    folder: Path
+    records: tuple[Record, ...]
+    failures: tuple[str, ...]
+
+
+def run_study(
+    spec: StudySpec,
+    store: Store,
+    folder: Path,
+    *,
+    num_processes: int | None = None,
+    console: Console | None = None,
+) -> StudyResult:
+    """Train every run of a study that is not finished yet; one failure stops no other run.
+
+    Args:
+        spec: the study.
+        store: its block store.
+        folder: the study's folder.
+        num_processes: runs at a time; by default one a core, or one a GPU.
+        console: shows progress; None is silent.
+    """
+    console = console or Console(quiet=True)
+    jobs = [Job(run, folder / "runs" / run_id(run)) for run in spec.runs(store)]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / STUDY_FILE).write_text(spec.to_yaml(), encoding="utf-8")
+    index = StudyIndex(spec.name, spec.question, tuple(job.id for job in jobs))
+    index.write(folder)
+
+    with StudyProgress(jobs, console) as progress:
+        waiting = [job for job in jobs if not is_finished(job.folder)]
+        for job in jobs:
+            if job not in waiting:
+                progress(JobEvent("started", job))
+                progress(JobEvent("finished", job, progress=1.0))
+        failures = _run_jobs(waiting, progress, num_processes)
+    for failure in failures:
+        console.print(failure, markup=False, style="red")
+    StudyIndex(spec.name, spec.question, index.run_ids, tuple(failures)).write(folder)
+    records = tuple(Record.read(job.folder) for job in jobs if is_finished(job.folder))
+    return StudyResult(folder, records, tuple(failures))
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run folder holds a finished run."""
+    return (folder / SPEC).exists() and Record.read(folder).is_finished
+
+
+def _run_jobs(jobs: Sequence[Job], progress: StudyProgress, num_processes: int | None) -> list[str]:
+    failures: list[str] = []
+
+    def take_note(event: JobEvent) -> None:
+        progress(event)
+        if event.kind == "failed":
+            failures.append(f"{event.job}: {event.reason}")
+
+    run_locally(jobs, take_note, num_processes=num_processes)
+    return failures

@@ -1,0 +1,72 @@
+"""One run, from its specification to its record: the store, the evaluator and the loop together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from gradatim.blocks.store import Store
+from gradatim.errors import MismatchError, RecordError
+from gradatim.evaluate.evaluator import Evaluator
+from gradatim.model.network import Network
+from gradatim.record import Record, RunSpec
+from gradatim.train.checkpoint import read_checkpoint
+from gradatim.train.run import train
+
+
+def open_store(spec: RunSpec) -> Store:
+    """The run's block store.
+
+    Raises:
+        MismatchError: the store at that path is another one than the specification names.
+    """
+    store = Store.open(Path(spec.store.path))
+    if store.fingerprint != spec.store.fingerprint:
+        raise MismatchError(
+            "the block store has changed",
+            where=spec.store.path,
+            expected=f"fingerprint {spec.store.fingerprint}",
+            got=store.fingerprint,
+            remedy="Rebuild the store as it was, or start the run in a new folder",
+        )
+    return store
+
+
+def evaluator(spec: RunSpec, store: Store) -> Evaluator:
+    """What the specification asks to be measured, on its store."""
+    wanted = spec.evaluation
+    return Evaluator(
+        store,
+        num_blocks=wanted.num_blocks,
+        num_bands=wanted.num_bands,
+        num_tasks=wanted.num_tasks,
+        num_samples=wanted.num_samples,
+    )
+
+
+def run(
+    spec: RunSpec, folder: Path, *, on_progress: Callable[[float, float], None] | None = None
+) -> Record:
+    """Train one run in `folder`, or go on where it was left; a finished one is returned at once.
+
+    Args:
+        spec: the complete specification.
+        folder: its run folder.
+        on_progress: called with progress (0 to 1) and the last batch's loss in nats.
+    """
+    store = open_store(spec)
+    return train(spec, folder, store, evaluate=evaluator(spec, store), on_progress=on_progress)
+
+
+def load_network(folder: Path) -> Network:
+    """The network of a run as its latest checkpoint has it, in evaluation mode.
+
+    Raises:
+        RecordError: the run has no checkpoint yet.
+    """
+    checkpoint = read_checkpoint(folder)
+    if checkpoint is None:
+        raise RecordError("has no checkpoint yet", where=str(folder))
+    network = Network(Record.read(folder).spec.shape)
+    network.load_state_dict(dict(checkpoint.weights))
+    return network.eval()

@@ -1,0 +1,232 @@
+"""The question as one file: corpus, ladder, arms, controls, seeds and budget.
+
+`study.yaml` is validated whole before the first FLOP is spent. A study is a product: every rung is
+trained under every arm with every seed, and a run is named by a hash of its complete
+specification, so that the same question asked twice is answered from the records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from gradatim.blocks.spec import StoreSpec
+from gradatim.blocks.store import Store
+from gradatim.compute import LADDER, Shape, num_matmul_parameters, rung_shape, training_flops
+from gradatim.curriculum.controls import controls_of
+from gradatim.errors import SpecError
+from gradatim.recipe import Recipe
+from gradatim.record import EvaluationSpec, OptimizerSpec, RunSpec, StoreReference
+from gradatim.settings import read_yaml_file, validated
+
+BASELINE = "uniform"
+MAX_SEEDS = 100
+
+
+class BudgetSpec(BaseModel):
+    """How much every run may spend; exactly one of the three.
+
+    Attributes:
+        flops: the same FLOPs at every rung.
+        tokens: FLOPs that train the rung's network on this many tokens.
+        tokens_per_parameter: FLOPs that train it on this many tokens a parameter, parameters
+            being those that enter matrix products (`compute.num_matmul_parameters`).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    flops: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    tokens: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    tokens_per_parameter: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> BudgetSpec:
+        given = [name for name, value in self if value is not None]
+        if len(given) != 1:
+            raise ValueError(
+                "give exactly one of flops, tokens, tokens_per_parameter; "
+                f"got {', '.join(given) or 'none'}"
+            )
+        return self
+
+
+class StudySpec(BaseModel):
+    """One study, complete.
+
+    Attributes:
+        name: names the study's folder and its report.
+        store: how the block store is built, or
+        store_path: where one lies already.
+        rungs: names of the ladder (`compute.LADDER`).
+        family: architecture of every rung.
+        arms: name to what differs from `recipe`; `uniform` is added when it is missing.
+        controls: `auto` adds every arm's controls (shuffled difficulty, reversed order).
+        sample: `all` draws from the whole training split; `budget` from a random sample of as many
+            blocks as a run draws, each drawn once, so that arms differ in order alone.
+        seeds: how many (0, 1, ...) or which.
+        budget: what every run may spend.
+        batch_blocks: blocks in one step.
+        recipe: the timelines all arms share.
+        evaluation: what is measured, and how often.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
+    question: str | None = None
+    store: StoreSpec | None = None
+    store_path: str | None = None
+    rungs: tuple[str, ...] = Field(min_length=1)
+    family: Literal["llama", "gpt2"] = "llama"
+    arms: dict[str, dict[str, Any]] = Field(min_length=1)
+    controls: Literal["auto", "none"] = "auto"
+    sample: Literal["all", "budget"] = "all"
+    seeds: tuple[int, ...] = Field(min_length=1)
+    budget: BudgetSpec
+    batch_blocks: int = Field(ge=1)
+    micro_batch_blocks: int | None = Field(default=None, ge=1)
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    optimizer: OptimizerSpec = OptimizerSpec()
+    evaluation: EvaluationSpec = EvaluationSpec()
+    checkpoint_every_fraction: float = Field(default=0.1, gt=0, le=1)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: bool = False
+
+    @field_validator("rungs")
+    @classmethod
+    def _known_rungs(cls, rungs: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in rungs if name not in LADDER]
+        if unknown:
+            raise ValueError(f"no rung {', '.join(unknown)}; the ladder is {', '.join(LADDER)}")
+        if len(set(rungs)) < len(rungs):
+            raise ValueError("a rung is named twice")
+        return rungs
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_or_list(cls, seeds: Any) -> Any:
+        if isinstance(seeds, int) and not isinstance(seeds, bool):
+            if not 1 <= seeds <= MAX_SEEDS:
+                raise ValueError(f"give 1 to {MAX_SEEDS} seeds, or a list of them; got {seeds}")
+            return tuple(range(seeds))
+        return seeds
+
+    @model_validator(mode="after")
+    def _one_store(self) -> StudySpec:
+        if (self.store is None) == (self.store_path is None):
+            raise ValueError("give either store (how to build one) or store_path (where one is)")
+        return self
+
+    def recipes(self) -> dict[str, Recipe]:
+        """Every arm's recipe, controls included, the baseline first.
+
+        Raises:
+            SpecError: an arm that is no recipe, or whose name a control needs.
+        """
+        arms = {BASELINE: {}, **self.arms}
+        recipes: dict[str, Recipe] = {}
+        for arm, changes in arms.items():
+            values = _merged(_merged({"data": {"kind": "uniform"}}, self.recipe), changes)
+            values["data"]["sample"] = self.sample
+            recipe = Recipe.parse(values, where=f"arms.{arm}")
+            recipes[arm] = recipe
+            if self.controls == "auto":
+                for suffix, data in controls_of(recipe.data).items():
+                    name = f"{arm}-{suffix}"
+                    if name in arms:
+                        raise SpecError(
+                            "this name belongs to a control",
+                            where=f"arms.{name}",
+                            remedy=f"Rename the arm, or set controls: none; {arm} brings {name}",
+                        )
+                    recipes[name] = recipe.model_copy(update={"data": data})
+        return recipes
+
+    def shape(self, rung: str, *, vocab_size: int, context_tokens: int) -> Shape:
+        """The network of a rung on a store."""
+        return rung_shape(
+            rung, vocab_size=vocab_size, context_tokens=context_tokens, family=self.family
+        )
+
+    def budget_flops(self, shape: Shape) -> float:
+        """What one run of this shape may spend."""
+        if self.budget.flops is not None:
+            return self.budget.flops
+        tokens = self.budget.tokens
+        if tokens is None:
+            assert self.budget.tokens_per_parameter is not None
+            tokens = self.budget.tokens_per_parameter * num_matmul_parameters(shape)
+        return tokens * training_flops(shape, shape.context_tokens) / shape.context_tokens
+
+    def runs(self, store: Store) -> list[RunSpec]:
+        """Every run of the study, rung by rung, arm by arm, seed by seed."""
+        recipes = self.recipes()
+        reference = StoreReference(path=str(store.path), fingerprint=store.fingerprint)
+        shapes = {
+            rung: self.shape(rung, vocab_size=store.vocab_size, context_tokens=store.block_tokens)
+            for rung in self.rungs
+        }
+        return [
+            RunSpec(
+                store=reference,
+                arm=arm,
+                rung=rung,
+                seed=seed,
+                shape=shape,
+                recipe=recipe,
+                budget_flops=self.budget_flops(shape),
+                batch_blocks=self.batch_blocks,
+                micro_batch_blocks=self.micro_batch_blocks,
+                optimizer=self.optimizer,
+                evaluation=self.evaluation,
+                checkpoint_every_fraction=self.checkpoint_every_fraction,
+                precision=self.precision,
+                compile=self.compile,
+            )
+            for rung, shape in shapes.items()
+            for arm, recipe in recipes.items()
+            for seed in self.seeds
+        ]
+
+    def to_yaml(self) -> str:
+        """The study as a file that `load_study` reads back."""
+        values = self.model_dump(mode="json", exclude_defaults=True)
+        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def load_study(path: Path | str) -> StudySpec:
+    """Read and validate a study file.
+
+    Raises:
+        SpecError: the file, the path to the setting, what was expected, what came.
+    """
+    path = Path(path)
+    return parse_study(read_yaml_file(path), where=str(path))
+
+
+def parse_study(values: Mapping[str, Any], *, where: str) -> StudySpec:
+    """Validate a study given as a mapping; relative corpus paths are left as they are.
+
+    Raises:
+        SpecError: naming `where`, the setting, what was expected and what came.
+    """
+    spec = validated(StudySpec, values, where=where)
+    spec.recipes()
+    return spec
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `changes` laid over it; a `kind` that differs replaces the whole timeline."""
+    result = dict(base)
+    for key, value in changes.items():
+        old = result.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            same_kind = value.get("kind", old.get("kind")) == old.get("kind")
+            result[key] = _merged(old, value) if same_kind else dict(value)
+        else:
+            result[key] = value
+    return result

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gradatim.blocks.store import Store
+from gradatim.compute import num_matmul_parameters, training_flops
+from gradatim.errors import SpecError
+from gradatim.record import run_id
+from gradatim.study.spec import load_study, parse_study
+
+STUDY: dict[str, Any] = {
+    "name": "small",
+    "store": {"spectrum": {"num_bytes": 240_000}, "block_tokens": 64},
+    "rungs": ["10k", "20k"],
+    "arms": {"ceiling": {"data": {"kind": "ceiling", "easiest_used_fraction": 0.2}}},
+    "seeds": 2,
+    "budget": {"tokens": 20_000},
+    "batch_blocks": 4,
+}
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    return {**STUDY, **changes}
+
+
+def test_the_baseline_and_the_controls_come_without_asking() -> None:
+    recipes = parse_study(STUDY, where="x").recipes()
+    assert list(recipes) == ["uniform", "ceiling", "ceiling-shuffled", "ceiling-reversed"]
+    assert recipes["ceiling-shuffled"].data.control == "shuffled"
+    assert recipes["ceiling-reversed"].data.control == "reversed"
+    assert recipes["ceiling"].rate == recipes["ceiling-shuffled"].rate
+    assert list(parse_study(changed(controls="none"), where="x").recipes()) == [
+        "uniform",
+        "ceiling",
+    ]
+
+
+def test_arms_lie_over_the_shared_recipe() -> None:
+    values = changed(
+        recipe={"rate": {"kind": "cosine", "warmup_fraction": 0.1}},
+        arms={"slow": {"rate": {"warmup_fraction": 0.3}}, "flat": {"rate": {"kind": "constant"}}},
+    )
+    recipes = parse_study(values, where="x").recipes()
+    assert recipes["uniform"].rate.warmup_fraction == 0.1
+    assert (recipes["slow"].rate.kind, recipes["slow"].rate.warmup_fraction) == ("cosine", 0.3)
+    # Another kind is another schedule: nothing of the old one is kept.
+    assert recipes["flat"].rate.kind == "constant"
+    assert recipes["flat"].rate.warmup_fraction != 0.1
+
+
+def test_runs_are_the_whole_product_with_distinct_ids(world_store: Store) -> None:
+    runs = parse_study(STUDY, where="x").runs(world_store)
+    assert len(runs) == 2 * 4 * 2
+    assert len({run_id(run) for run in runs}) == len(runs)
+    assert {run.store.fingerprint for run in runs} == {world_store.fingerprint}
+
+
+@pytest.mark.parametrize(
+    ("budget", "tokens"),
+    [({"tokens": 5_000}, 5_000), ({"tokens_per_parameter": 3}, None)],
+)
+def test_every_budget_becomes_flops(budget: dict[str, float], tokens: float | None) -> None:
+    spec = parse_study(changed(budget=budget), where="x")
+    shape = spec.shape("20k", vocab_size=512, context_tokens=64)
+    tokens = tokens if tokens is not None else 3 * num_matmul_parameters(shape)
+    assert spec.budget_flops(shape) == pytest.approx(training_flops(shape, 64) / 64 * tokens)
+
+
+def test_a_budget_in_flops_is_the_same_at_every_rung(world_store: Store) -> None:
+    runs = parse_study(changed(budget={"flops": 1e12}), where="x").runs(world_store)
+    assert {run.budget_flops for run in runs} == {1e12}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rung": ["10k"]}, "rung: unknown setting; expected one of name, .*Did you mean rungs?"),
+        ({"rungs": ["11k"]}, "rungs: no rung 11k; the ladder is 10k, 20k"),
+        ({"rungs": ["10k", "10k"]}, "a rung is named twice"),
+        ({"budget": {}}, "give exactly one of flops, tokens, tokens_per_parameter; got none"),
+        ({"budget": {"flops": 1, "tokens": 2}}, "got flops, tokens"),
+        ({"seeds": 0}, "give 1 to 100 seeds, or a list of them; got 0"),
+        ({"store": None}, "give either store .* or store_path"),
+        ({"name": "a/b"}, "name: wrong value; expected String should match pattern"),
+        ({"arms": {"x": {"dat": {}}}}, "arms.x.*dat"),
+        ({"arms": {"ceiling": {"data": {"kind": "celing"}}}}, "arms.ceiling.*celing"),
+        (
+            {"arms": {"c": {"data": {"kind": "ceiling"}}, "c-shuffled": {}}},
+            "arms.c-shuffled: this name belongs to a control.*Rename the arm",
+        ),
+    ],
+)
+def test_a_study_that_cannot_be_meant_is_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        parse_study(changed(**changes), where="study.yaml")
+
+
+def test_a_file_that_is_no_study_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"missing.yaml: no such file"):
+        load_study(tmp_path / "missing.yaml")
+    (tmp_path / "broken.yaml").write_text("a: [1\n")
+    with pytest.raises(SpecError, match=r"broken.yaml, line 2: is not usable YAML"):
+        load_study(tmp_path / "broken.yaml")
+    (tmp_path / "list.yaml").write_text("- a\n")
+    with pytest.raises(SpecError, match=r"list.yaml: is not a set of settings; expected a mapping"):
+        load_study(tmp_path / "list.yaml")
+
+
+def test_a_study_goes_to_a_file_and_back(tmp_path: Path) -> None:
+    spec = parse_study(STUDY, where="x")
+    path = tmp_path / "study.yaml"
+    path.write_text(spec.to_yaml(), encoding="utf-8")
+    assert load_study(path) == spec
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[1] / "studies").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_every_study_in_the_repository_can_be_meant(path: Path) -> None:
+    assert "uniform" in load_study(path).recipes()
