@@ -1,0 +1,346 @@
+"""The command line: one verb a station, each a thin cover over the function in `gradatim.verbs`.
+
+Results go to standard output, as tables for people or, with `--json`, as JSON for programs;
+progress and errors go to standard error. Exit codes are those of `gradatim.errors`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gradatim import __version__, verbs
+from gradatim.errors import GradatimError
+from gradatim.settings import read_yaml_file
+
+app = typer.Typer(
+    name="gradatim",
+    help="Pretrain language models under a curriculum, at equal compute, and see what it bought.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+StudyFile = Annotated[Path, typer.Argument(help="The study file.", metavar="STUDY.yaml")]
+StudyFolder = Annotated[Path, typer.Argument(help="The folder of a study.", metavar="FOLDER")]
+RunFolder = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
+
+_errors = Console(stderr=True)
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--out", help="Where everything goes.")] = Path(
+        "out/demo"
+    ),
+) -> None:
+    """Run the whole way once on the graded world and write a report.
+
+    Example: gradatim demo
+    """
+    path = verbs.demo(folder, console=_errors)
+    comparison = verbs.compare(folder)
+    typer.echo(comparison.headline)
+    typer.echo(f"Report: {path}")
+
+
+@app.command()
+def build(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A file, folder or glob; hf://owner/name; spectrum (the graded world); or a "
+            "YAML file of all store settings.",
+            metavar="SOURCE",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The store's folder.")],
+    text_column: Annotated[str | None, typer.Option(help="Column of the text.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="Column of the document id.")] = None,
+    level_column: Annotated[str | None, typer.Option(help="Column of a level.")] = None,
+    on_bad: Annotated[str, typer.Option(help="stop, or skip and list.")] = "stop",
+    vocab_size: Annotated[int, typer.Option(help="Tokens of a trained tokenizer.")] = 4096,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="A tokenizer.json, or hf:NAME, instead of training one.")
+    ] = None,
+    block_tokens: Annotated[int, typer.Option(help="Tokens in one block.")] = 256,
+    held_out_fraction: Annotated[float, typer.Option(help="Share of documents kept out.")] = 0.05,
+    as_json: AsJson = False,
+) -> None:
+    """Build a block store from text.
+
+    Example: gradatim build books.parquet --out stores/books --level-column level
+    """
+    settings: dict[str, Any] = {
+        "corpus": {
+            "location": source,
+            "text_column": text_column,
+            "id_column": id_column,
+            "level_column": level_column,
+            "on_bad": on_bad,
+        },
+        "tokenizer": _tokenizer_settings(tokenizer, vocab_size),
+        "block_tokens": block_tokens,
+        "held_out_fraction": held_out_fraction,
+    }
+    if source == "spectrum":
+        settings["corpus"] = source
+    elif source.endswith((".yaml", ".yml")):
+        settings = read_yaml_file(Path(source))
+    store = verbs.build(settings, out, console=_errors)
+    if as_json:
+        _print_json({"path": str(out), "fingerprint": store.fingerprint, **store.report})
+        return
+    _print_pairs(f"Store {out}", {"fingerprint": store.fingerprint, **store.report})
+
+
+@app.command()
+def plan(study_file: StudyFile, as_json: AsJson = False) -> None:
+    """Print what every run of a study will cost, before anything is spent.
+
+    Example: gradatim plan studies/books-reading-age.yaml
+    """
+    from gradatim.study.plan import COLUMNS, as_rows
+
+    planned = verbs.plan(study_file)
+    if as_json:
+        _print_json(planned.to_dict())
+        return
+    _print_table(COLUMNS, as_rows(planned))
+    typer.echo(
+        f"{planned.num_runs} runs, {planned.flops:.3g} FLOPs, about "
+        f"{planned.seconds / 60:.1f} minutes here with {planned.num_processes} at a time "
+        "(evaluation and store not counted)"
+    )
+
+
+@app.command()
+def train(
+    store: Annotated[Path, typer.Argument(help="A block store.", metavar="STORE")],
+    rung: Annotated[str, typer.Option(help="A rung of the ladder, such as 200k.")],
+    tokens: Annotated[float, typer.Option(help="Budget: FLOPs for this many tokens.")],
+    out: Annotated[Path, typer.Option("--out", help="The run folder.")],
+    recipe: Annotated[Path | None, typer.Option(help="YAML of the four timelines.")] = None,
+    seed: Annotated[int, typer.Option(help="Of weights and order.")] = 0,
+    batch_blocks: Annotated[int, typer.Option(help="Blocks in one step.")] = 16,
+    as_json: AsJson = False,
+) -> None:
+    """Train one run; the same command again goes on where it was killed.
+
+    Example: gradatim train stores/books --rung 200k --tokens 2e6 --out runs/first
+    """
+    record = verbs.train(
+        store,
+        rung=rung,
+        tokens=tokens,
+        folder=out,
+        recipe_file=recipe,
+        seed=seed,
+        batch_blocks=batch_blocks,
+        console=_errors,
+    )
+    assert record.finish is not None
+    if as_json:
+        _print_json(record.finish)
+        return
+    keys = ("step", "tokens", "flops", "final_bits_per_byte", "matches_plan")
+    _print_pairs(f"Run {out}", {key: record.finish.get(key) for key in keys})
+
+
+@app.command()
+def study(
+    study_file: StudyFile,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The study's folder [out/<name>].")
+    ] = None,
+    processes: Annotated[int | None, typer.Option(help="Runs at a time.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train every run of a study; finished runs are skipped, killed ones go on.
+
+    Example: gradatim study studies/books-reading-age.yaml
+    """
+    result = verbs.study(study_file, out, num_processes=processes, console=_errors)
+    if as_json:
+        _print_json(
+            {
+                "folder": str(result.folder),
+                "finished": len(result.records),
+                "failures": list(result.failures),
+            }
+        )
+    else:
+        typer.echo(f"{len(result.records)} runs finished, {len(result.failures)} failed")
+        typer.echo(f"Next: gradatim report {result.folder}")
+    if result.failures:
+        raise typer.Exit(7)
+
+
+@app.command()
+def compare(folder: StudyFolder, as_json: AsJson = False) -> None:
+    """Compare arms at equal compute, paired by seed, against their controls.
+
+    Example: gradatim compare out/demo
+    """
+    comparison = verbs.compare(folder)
+    if as_json:
+        typer.echo(comparison.to_json())
+        return
+    for sentence in comparison.sentences():
+        typer.echo(sentence)
+
+
+@app.command()
+def fit(folder: StudyFolder, as_json: AsJson = False) -> None:
+    """Fit loss against size and compute, for every arm.
+
+    Example: gradatim fit out/demo
+    """
+    from gradatim.law.fit import laws_to_json
+
+    laws = verbs.fit(folder)
+    if as_json:
+        typer.echo(laws_to_json(laws))
+        return
+    for law in laws:
+        typer.echo(str(law))
+
+
+@app.command()
+def report(
+    folder: StudyFolder,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The HTML file [FOLDER/report.html].")
+    ] = None,
+) -> None:
+    """Write the page that answers the study's question.
+
+    Example: gradatim report out/demo
+    """
+    typer.echo(verbs.report(folder, out))
+
+
+@app.command()
+def evaluate(
+    run: RunFolder,
+    num_blocks: Annotated[int, typer.Option(help="Held-out blocks.")] = 512,
+    num_tasks: Annotated[int, typer.Option(help="Task items a split and level.")] = 200,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a run's last weights on a larger held-out set.
+
+    Example: gradatim evaluate out/demo/runs/0123456789abcdef
+    """
+    result = verbs.evaluate(run, num_blocks=num_blocks, num_tasks=num_tasks)
+    if as_json:
+        _print_json(result)
+        return
+    _print_pairs("bits per byte", result["bits_per_byte"])
+    if result.get("tasks"):
+        columns = ("task", "accuracy", "probability", "chance", "items")
+        _print_table(
+            columns,
+            [
+                (name, *(f"{row[key]:.3f}" for key in columns[1:4]), f"{row['num_items']:.0f}")
+                for name, row in result["tasks"].items()
+            ],
+        )
+
+
+@app.command()
+def explain(
+    run: RunFolder,
+    step: Annotated[int, typer.Option(help="Which step, counted from 1.")],
+    as_json: AsJson = False,
+) -> None:
+    """Print the texts, difficulties and losses of one step.
+
+    Example: gradatim explain out/demo/runs/0123456789abcdef --step 100
+    """
+    rows = verbs.explain(run, step)
+    if as_json:
+        _print_json(rows)
+        return
+    for row in rows:
+        facts = {key: value for key, value in row.items() if key != "text"}
+        typer.echo("  ".join(f"{key} {_short(value)}" for key, value in facts.items()))
+        typer.echo(f"    {' '.join(row['text'].split())[:300]}")
+
+
+@app.command()
+def export(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option("--out", help="The folder to write.")],
+) -> None:
+    """Write a run's weights as a Hugging Face folder.
+
+    Example: gradatim export out/demo/runs/0123456789abcdef --out hf/demo
+    """
+    typer.echo(verbs.export(run, out))
+
+
+def main() -> None:
+    """Entry point: expected failures become one line and an exit code."""
+    debug = "--debug" in sys.argv
+    try:
+        code = app(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _errors.print("stopped; the same command goes on where it was", markup=False)
+        sys.exit(130)
+    except GradatimError as error:
+        if debug:
+            raise
+        _errors.print(f"gradatim: {error}", markup=False, style="red", soft_wrap=True)
+        sys.exit(error.exit_code)
+    sys.exit(code or 0)
+
+
+def _tokenizer_settings(tokenizer: str | None, vocab_size: int) -> dict[str, Any]:
+    if tokenizer is None:
+        return {"vocab_size": vocab_size}
+    if tokenizer.startswith("hf:"):
+        return {"hf": tokenizer.removeprefix("hf:")}
+    return {"file": tokenizer}
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=1, allow_nan=False))
+
+
+def _print_table(columns: tuple[str, ...], rows: Any) -> None:
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _print_pairs(title: str, values: dict[str, Any]) -> None:
+    typer.echo(title)
+    for key, value in values.items():
+        typer.echo(f"  {key}: {_short(value)}")
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

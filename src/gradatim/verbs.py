@@ -1,0 +1,331 @@
+"""Every verb of the command line as one Python function of the same name.
+
+This is where the stations meet: a verb reads what one station left on disk and calls the next.
+Stations are imported on demand, so that `gradatim compare` does not wait for torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from gradatim.settings import read_yaml, validated
+
+if TYPE_CHECKING:
+    from gradatim.blocks.spec import StoreSpec
+    from gradatim.blocks.store import Store
+    from gradatim.law.compare import Comparison
+    from gradatim.law.fit import LawFit
+    from gradatim.record import Record
+    from gradatim.study.plan import StudyPlan
+    from gradatim.study.run import StudyResult
+    from gradatim.study.spec import StudySpec
+
+
+def build(
+    spec: StoreSpec | Mapping[str, Any], path: Path | str, *, console: Console | None = None
+) -> Store:
+    """Build a block store, or open it if it is there already.
+
+    Args:
+        spec: corpus, tokenizer and packing; a mapping is validated first.
+        path: the store's folder; a half-built one is gone on with.
+        console: shows a progress bar where it is a terminal.
+
+    Raises:
+        InputError: the corpus cannot be read as asked.
+        MismatchError: another store lies at `path`.
+        SpecError: the settings cannot be meant.
+    """
+    from gradatim.blocks.build import build as build_store
+    from gradatim.blocks.spec import StoreSpec
+
+    if not isinstance(spec, StoreSpec):
+        spec = validated(StoreSpec, spec, where="store")
+    with _bytes_progress(console) as on_progress:
+        return build_store(spec, Path(path), on_progress=on_progress)
+
+
+def plan(study_file: Path | str) -> StudyPlan:
+    """What every run of a study will cost on this machine; trains nothing.
+
+    Raises:
+        SpecError: the study cannot be meant.
+    """
+    from gradatim.study.plan import plan as plan_study
+    from gradatim.study.spec import load_study
+
+    spec = load_study(study_file)
+    vocab_size, block_tokens = _store_sizes(spec)
+    return plan_study(spec, vocab_size=vocab_size, block_tokens=block_tokens)
+
+
+def train(
+    store_path: Path | str,
+    *,
+    rung: str,
+    tokens: float,
+    folder: Path | str,
+    recipe_file: Path | str | None = None,
+    seed: int = 0,
+    batch_blocks: int = 16,
+    console: Console | None = None,
+) -> Record:
+    """Train one run; called again with the same arguments it goes on, or returns the record.
+
+    Args:
+        store_path: a block store.
+        rung: a name of the ladder (`compute.LADDER`).
+        tokens: the budget, as FLOPs that train this rung on so many tokens.
+        folder: the run folder.
+        recipe_file: YAML of the four timelines; uniform, next token, fixed network by default.
+        seed: of initial weights and block order.
+        batch_blocks: blocks in one step.
+        console: shows a progress bar where it is a terminal.
+    """
+    from gradatim.blocks.store import Store
+    from gradatim.compute import rung_shape, training_flops
+    from gradatim.recipe import Recipe
+    from gradatim.record import RunSpec, StoreReference
+    from gradatim.study.execute import Job, JobEvent
+    from gradatim.study.progress import StudyProgress
+    from gradatim.study.single import run
+
+    store = Store.open(Path(store_path))
+    recipe = Recipe.load(Path(recipe_file)) if recipe_file else Recipe.parse({}, where="recipe")
+    shape = rung_shape(rung, vocab_size=store.vocab_size, context_tokens=store.block_tokens)
+    spec = RunSpec(
+        store=StoreReference(path=str(store.path), fingerprint=store.fingerprint),
+        arm=recipe.data.kind,
+        rung=rung,
+        seed=seed,
+        shape=shape,
+        recipe=recipe,
+        budget_flops=tokens * training_flops(shape, shape.context_tokens) / shape.context_tokens,
+        batch_blocks=batch_blocks,
+    )
+    job = Job(spec, Path(folder))
+    with StudyProgress([job], console or Console(quiet=True)) as progress:
+        progress(JobEvent("started", job))
+        return run(
+            spec,
+            job.folder,
+            on_progress=lambda share, loss: progress(JobEvent("progress", job, share, loss)),
+        )
+
+
+def study(
+    study_file: Path | str,
+    folder: Path | str | None = None,
+    *,
+    num_processes: int | None = None,
+    console: Console | None = None,
+) -> StudyResult:
+    """Build the store, train every run that is not finished, and collect the records.
+
+    Args:
+        study_file: `study.yaml`.
+        folder: where everything goes; `out/<name of the study>` by default.
+        num_processes: runs at a time; by default one a core, or one a GPU.
+        console: shows progress.
+
+    Raises:
+        SpecError: the study cannot be meant; nothing was spent.
+    """
+    from gradatim.study.spec import load_study
+
+    spec = load_study(study_file)
+    return _run_study(
+        spec,
+        Path(folder) if folder else Path("out") / spec.name,
+        num_processes=num_processes,
+        console=console,
+    )
+
+
+def compare(folder: Path | str) -> Comparison:
+    """Compare the arms of a study at equal compute, paired by seed; writes `comparison.json`.
+
+    Raises:
+        RecordError: there are no finished runs.
+        MismatchError: the runs did not spend the same compute.
+    """
+    from gradatim.law.compare import compare as compare_records
+    from gradatim.study.folder import read_study
+
+    folder = Path(folder)
+    records, _missing = read_study(folder)
+    comparison = compare_records(records)
+    (folder / "comparison.json").write_text(comparison.to_json(), encoding="utf-8")
+    return comparison
+
+
+def fit(folder: Path | str) -> list[LawFit]:
+    """Fit L(N) and L(C) for every arm of a study; writes `laws.json`.
+
+    Raises:
+        FitError: too few rungs.
+    """
+    from gradatim.law.fit import fit as fit_records
+    from gradatim.law.fit import laws_to_json
+    from gradatim.study.folder import read_study
+
+    folder = Path(folder)
+    records, _missing = read_study(folder)
+    laws = fit_records(records)
+    (folder / "laws.json").write_text(laws_to_json(laws), encoding="utf-8")
+    return laws
+
+
+def report(folder: Path | str, path: Path | str | None = None) -> Path:
+    """Write the page that answers the study's question; returns its path.
+
+    Args:
+        folder: a study's folder.
+        path: the HTML file, `<folder>/report.html` by default; a folder of CSV goes beside it.
+    """
+    from gradatim.blocks.store import Store
+    from gradatim.report.page import report as write_report
+    from gradatim.study.feeding import feeding
+    from gradatim.study.folder import STUDY_FILE, StudyIndex, read_study
+
+    folder = Path(folder)
+    index = StudyIndex.read(folder)
+    records, missing = read_study(folder)
+    return write_report(
+        records,
+        Path(path) if path else folder / "report.html",
+        comparison=compare(folder),
+        laws=fit(folder),
+        title=index.question or index.name,
+        study_yaml=(folder / STUDY_FILE).read_text(encoding="utf-8"),
+        feeding=feeding(records, Store.open(Path(records[0].spec.store.path))),
+        missing=missing,
+    )
+
+
+def evaluate(
+    run_folder: Path | str, *, num_blocks: int = 512, num_tasks: int = 200
+) -> dict[str, Any]:
+    """Measure a finished run's last weights on a larger held-out set than during training.
+
+    Args:
+        run_folder: a run folder.
+        num_blocks: held-out blocks for bits per byte.
+        num_tasks: items a split and level, where the store has tasks.
+
+    Returns:
+        `bits_per_byte` by slice, and `tasks` by split and level with accuracy, probability of the
+        right answer and chance.
+    """
+    from gradatim.evaluate.evaluator import Evaluator
+    from gradatim.record import Record
+    from gradatim.study.single import load_network, open_store
+
+    spec = Record.read(run_folder).spec
+    store = open_store(spec)
+    evaluator = Evaluator(
+        store,
+        num_blocks=num_blocks,
+        num_bands=spec.evaluation.num_bands,
+        num_tasks=num_tasks,
+        num_samples=0,
+    )
+    (event,) = evaluator(load_network(Path(run_folder)), 1.0)
+    return {name: value for name, value in event.items() if name != "event"}
+
+
+def explain(run_folder: Path | str, step: int) -> list[dict[str, Any]]:
+    """The blocks of one step: text, difficulty, source and loss, hardest for the network first.
+
+    Raises:
+        RecordError: the run has no such step.
+    """
+    from gradatim.record import Record
+    from gradatim.study.single import open_store
+    from gradatim.train.explain import explain as explain_step
+
+    folder = Path(run_folder)
+    return explain_step(folder, step, open_store(Record.read(folder).spec))
+
+
+def export(run_folder: Path | str, destination: Path | str) -> Path:
+    """Write a run's last weights as a Hugging Face folder, tokenizer included.
+
+    The folder opens with `transformers.AutoModelForCausalLM.from_pretrained`.
+    """
+    from gradatim.model.convert import save_hf
+    from gradatim.record import Record
+    from gradatim.study.single import load_network, open_store
+
+    store = open_store(Record.read(run_folder).spec)
+    save_hf(
+        load_network(Path(run_folder)),
+        Path(destination),
+        tokenizer_path=Path(store.path) / "tokenizer.json",
+    )
+    return Path(destination)
+
+
+def demo(folder: Path | str = Path("out") / "demo", *, console: Console | None = None) -> Path:
+    """The whole way on the graded world: store, ladder, arms, controls, report.
+
+    Returns:
+        The report's path.
+    """
+    from gradatim.study.spec import parse_study
+
+    text = resources.files("gradatim.study").joinpath("demo.yaml").read_text(encoding="utf-8")
+    spec = parse_study(read_yaml(text, where="demo.yaml"), where="demo.yaml")
+    _run_study(spec, Path(folder), num_processes=None, console=console)
+    return report(folder)
+
+
+def _run_study(
+    spec: StudySpec, folder: Path, *, num_processes: int | None, console: Console | None
+) -> StudyResult:
+    from gradatim.blocks.store import Store
+    from gradatim.study.run import run_study
+
+    if spec.store is not None:
+        store = build(spec.store, folder / "store", console=console)
+    else:
+        assert spec.store_path is not None
+        store = Store.open(Path(spec.store_path))
+    return run_study(spec, store, folder, num_processes=num_processes, console=console)
+
+
+def _store_sizes(spec: StudySpec) -> tuple[int, int]:
+    """Vocabulary and block length a study will have, its store built or not."""
+    from gradatim.blocks.store import Store
+    from gradatim.blocks.tokenizer import load_tokenizer
+
+    if spec.store is None:
+        assert spec.store_path is not None
+        store = Store.open(Path(spec.store_path))
+        return store.vocab_size, store.block_tokens
+    wanted = spec.store.tokenizer
+    if wanted.file or wanted.hf:
+        return load_tokenizer(wanted).get_vocab_size(), spec.store.block_tokens
+    return wanted.vocab_size, spec.store.block_tokens
+
+
+@contextmanager
+def _bytes_progress(console: Console | None) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar a stage, drawn only where the console is a terminal."""
+    shown = console is not None and console.is_terminal
+    with Progress(console=console, transient=True, disable=not shown) as progress:
+        bars: dict[str, Any] = {}
+
+        def on_progress(stage: str, done_bytes: int, total_bytes: int) -> None:
+            if stage not in bars:
+                bars[stage] = progress.add_task(stage, total=total_bytes or None)
+            progress.update(bars[stage], completed=done_bytes, total=total_bytes or None)
+
+        yield on_progress

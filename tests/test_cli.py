@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from gradatim import verbs
+from gradatim.blocks.store import Store
+from gradatim.cli import app, main
+
+VERBS = (
+    "demo", "build", "plan", "train", "study", "compare", "fit", "report", "evaluate", "explain",
+    "export",
+)  # fmt: skip
+ROOT = Path(__file__).parents[1]
+
+
+def call(*arguments: str) -> str:
+    result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def failure(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """Exit code and standard error of a call that goes wrong, through the real entry point."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["gradatim", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code, capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def run_folder(world_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    call(
+        "train", str(world_store.path), "--rung", "10k", "--tokens", "4000",
+        "--batch-blocks", "4", "--out", str(folder),
+    )  # fmt: skip
+    return folder
+
+
+def test_there_is_a_command_and_a_function_for_every_verb() -> None:
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    assert sorted(commands) == sorted(VERBS)
+    for verb in VERBS:
+        assert inspect.isfunction(getattr(verbs, verb))
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_help_shows_an_example_and_every_page_names_the_verb(verb: str) -> None:
+    text = call(verb, "--help")
+    assert f"Example: gradatim {verb}" in text
+    assert f"gradatim {verb}" in (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+
+
+def test_the_command_reference_is_what_the_commands_say() -> None:
+    generated = subprocess.run(
+        [sys.executable, "-m", "typer", "gradatim.cli", "utils", "docs",
+         "--name", "gradatim", "--title", "Command line"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert page.strip() == generated.stdout.strip()
+
+
+def test_train_evaluate_explain_export(run_folder: Path, tmp_path: Path) -> None:
+    result = json.loads(call("evaluate", str(run_folder), "--num-blocks", "6", "--json"))
+    assert result["bits_per_byte"]["all"] > 0
+    assert set(result["tasks"]["held_out/b"]) == {
+        "accuracy", "probability", "chance", "num_items",
+    }  # fmt: skip
+    rows = json.loads(call("explain", str(run_folder), "--step", "2", "--json"))
+    assert len(rows) == 4
+    assert all(row["text"] and row["loss_nats"] > 0 for row in rows)
+    call("export", str(run_folder), "--out", str(tmp_path / "hf"))
+    assert {path.name for path in (tmp_path / "hf").iterdir()} >= {
+        "config.json", "model.safetensors", "tokenizer.json",
+    }  # fmt: skip
+
+
+def test_the_tables_for_people_hold_the_same_numbers(run_folder: Path) -> None:
+    values = json.loads(call("evaluate", str(run_folder), "--num-blocks", "6", "--json"))
+    text = call("evaluate", str(run_folder), "--num-blocks", "6")
+    assert f"all: {values['bits_per_byte']['all']:.4g}" in text
+    assert "accuracy" in text
+    assert "loss_nats" in call("explain", str(run_folder), "--step", "1")
+
+
+def test_plan_prints_costs_without_building_anything(tmp_path: Path) -> None:
+    study: dict[str, Any] = {
+        "name": "planned",
+        "store": {"corpus": "nowhere/*.txt", "tokenizer": {"vocab_size": 300}, "block_tokens": 32},
+        "rungs": ["10k"],
+        "arms": {"uniform": {}},
+        "seeds": 2,
+        "budget": {"tokens": 5000},
+        "batch_blocks": 2,
+    }
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(study))
+    planned = json.loads(call("plan", str(path), "--json"))
+    assert planned["num_runs"] == 2
+    assert planned["runs"][0]["tokens"] == 5000 // 64 * 64
+    assert "2 runs" in call("plan", str(path))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_expected_failure_is_one_line_with_its_code(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, text = failure(capsys, "study", str(tmp_path / "no.yaml"))
+    assert code == 3
+    assert text.count("\n") == 1
+    assert "no.yaml: no such file" in text
+    code, text = failure(capsys, "report", str(tmp_path))
+    assert code == 5
+    assert "is not the folder of a study" in text
+    code, text = failure(capsys, "train", str(tmp_path), "--rung", "10k", "--tokens", "1e4",
+                         "--out", str(tmp_path / "run"))  # fmt: skip
+    assert code == 4
+    code, text = failure(capsys, "trian")
+    assert code == 2
+    assert "No such command" in text
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "gradatim", "--debug", "report", str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "Traceback" in result.stderr
+    assert "RecordError" in result.stderr
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    code = "import sys, gradatim.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_wrong_store_setting_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "store.yaml"
+    path.write_text("spectrum: {num_bytes: 100000}\nblock_token: 64\n")
+    code, text = failure(capsys, "build", str(path), "--out", str(tmp_path / "store"))
+    assert code == 3
+    assert "block_token" in text
+    assert "Did you mean block_tokens?" in text
+    assert not (tmp_path / "store").exists()
