@@ -1,0 +1,42 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Each installs what it needs.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test lint types docs check slow clean
+.DEFAULT_GOAL := demo
+
+$(VENV)/run.stamp: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) -e .
+	touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp
+	$(PIP_INSTALL) -e '.[dev]'
+	touch $@
+
+demo: $(VENV)/run.stamp  ## the whole way on the graded world; ends with a report
+	$(BIN)/gradatim demo --out out/demo
+
+test: $(VENV)/dev.stamp  ## the default tests
+	$(BIN)/pytest
+
+slow: $(VENV)/dev.stamp  ## the tests that take minutes
+	$(BIN)/pytest -m slow
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/dev.stamp
+	$(BIN)/mypy
+
+docs: $(VENV)/dev.stamp
+	$(BIN)/mkdocs build --strict --quiet
+
+check: lint types docs test  ## what continuous integration runs
+
+clean:
+	rm -rf $(VENV) site build out .pytest_cache .mypy_cache .ruff_cache .hypothesis

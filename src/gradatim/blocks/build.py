@@ -1,0 +1,309 @@
+"""Building a block store: three stages, each finished once, and one rename at the end.
+
+    tokenizer   train it on a sample of the training split, or load it
+    tokens      cut, encode, and sort passages into buckets (`encoding.py`)
+    blocks      cut the buckets into blocks and score them (`table.py`)
+
+A killed build goes on at the stage it was in when it is called again (`journal.py`), and what
+lies at the store's path is at every moment a whole store or nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from gradatim.blocks.encoding import encode_passages, training_texts
+from gradatim.blocks.inputs import (
+    Input,
+    content_of,
+    fingerprint_of_inputs,
+    inputs_of,
+    total_bytes_of,
+)
+from gradatim.blocks.journal import STORE, Journal, building_lock, publish, remove, sweep
+from gradatim.blocks.spec import StoreSpec
+from gradatim.blocks.store import (
+    DESCRIPTION,
+    SCHEMA_VERSION,
+    TASKS,
+    TOKENIZER,
+    Store,
+    StoreDescription,
+    Task,
+    fingerprint_of,
+    read_description,
+    token_dtype,
+)
+from gradatim.blocks.table import write_blocks
+from gradatim.blocks.tokenizer import (
+    Vocabulary,
+    load_vocabulary,
+    sample_texts,
+    train_tokenizer,
+)
+from gradatim.corpus.spectrum import generate
+from gradatim.errors import InputError, MismatchError, StoreError
+
+OnProgress = Callable[[str, int, int], None]
+
+PASSAGES_FOLDER = "passages"
+
+
+def build(
+    spec: StoreSpec,
+    path: Path | str,
+    *,
+    force: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Store:
+    """Builds a block store, goes on with a killed build, or opens the store if it is there.
+
+    Args:
+        spec: what to build.
+        path: the store's folder; `<path>.building` is used on the way.
+        force: replace a store of other settings or another corpus.
+        on_progress: called with stage, bytes done and bytes in all (0 where nobody can say).
+
+    Raises:
+        InputError: the corpus cannot be read as asked, or changes during the build.
+        SpecError: the tokenizer cannot be used.
+        MismatchError: `path` holds a store of other settings or another corpus.
+        StoreError: `path` holds something else, or another process is building there.
+    """
+    path = Path(path)
+    inputs = inputs_of(spec, _noted_inputs(path))
+    if _is_there(spec, inputs, path, force=force):
+        sweep(path)
+        return Store.open(path)
+    with building_lock(path) as folder:
+        if _is_there(spec, inputs, path, force=force):  # another process was just done
+            shutil.rmtree(folder)
+            return Store.open(path)
+        _Build(spec, inputs, folder, on_progress).run()
+        publish(folder, path)
+    return Store.open(path)
+
+
+def _noted_inputs(path: Path) -> list[Input]:
+    """The inputs of the store at `path`, if one lies there."""
+    if not (path / DESCRIPTION).is_file():
+        return []
+    return [Input.model_validate(entry) for entry in read_description(path).inputs]
+
+
+def _is_there(spec: StoreSpec, inputs: list[Input], path: Path, *, force: bool) -> bool:
+    """Whether the store asked for lies at `path`; false where the way is free to build it.
+
+    Raises:
+        MismatchError: another store lies there.
+        StoreError: something else lies there.
+    """
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return False
+    if not (path / DESCRIPTION).is_file():
+        raise StoreError(
+            "there is something else than a block store",
+            where=str(path),
+            remedy="Give another path",
+        )
+    there = read_description(path)
+    differences = _differences(_comparable(there.settings), _comparable(_settings(spec)))
+    differences += _changed_inputs(_noted_inputs(path), inputs)
+    if spec.tokenizer.file is not None:
+        now = load_vocabulary(spec.tokenizer).fingerprint
+        differences += _differences(
+            {"tokenizer.file": there.tokenizer_fingerprint}, {"tokenizer.file": now}
+        )
+    if not differences or force:
+        return not differences
+    raise MismatchError(
+        "another store lies there; " + "; ".join(differences),
+        where=str(path),
+        remedy="Give another path, or replace it with force=True",
+    )
+
+
+def _settings(spec: StoreSpec) -> dict[str, Any]:
+    settings: dict[str, Any] = spec.model_dump(mode="json")
+    return settings
+
+
+def _comparable(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings without the paths of files, whose content is compared instead."""
+    tokenizer = settings["tokenizer"]
+    if tokenizer["file"] is not None:
+        tokenizer = tokenizer | {"file": "given"}
+    corpus = settings["corpus"]
+    if corpus is not None:
+        corpus = {key: corpus[key] for key in corpus if key != "location"}
+    return settings | {"tokenizer": tokenizer, "corpus": corpus}
+
+
+def _changed_inputs(was: list[Input], now: list[Input]) -> list[str]:
+    if content_of(was) == content_of(now):
+        return []
+    old = {entry.name: entry.content for entry in was}
+    new = {entry.name: entry.content for entry in now}
+    return _differences(old, new, "corpus file ") or ["order or number of the corpus files"]
+
+
+def _differences(was: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
+    found = []
+    for key in sorted(was.keys() | now.keys()):
+        old, new = was.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += _differences(old, new, f"{prefix}{key}.")
+        elif old != new or (key in was) != (key in now):
+            found.append(f"{prefix}{key}: was {_shown(was, key)}, now {_shown(now, key)}")
+    return found
+
+
+def _shown(values: dict[str, Any], key: str) -> str:
+    return json.dumps(values[key])[:80] if key in values else "absent"
+
+
+class _Build:
+    """One build in its folder, all stages."""
+
+    def __init__(
+        self, spec: StoreSpec, inputs: list[Input], folder: Path, on_progress: OnProgress | None
+    ) -> None:
+        self.spec = spec
+        self.inputs = inputs
+        self.folder = folder
+        self.on_progress = on_progress
+        self.settings = _settings(spec)
+        tokenizer = load_vocabulary(spec.tokenizer) if spec.tokenizer.is_existing else None
+        self.existing_tokenizer = tokenizer
+        self.journal = Journal(
+            folder,
+            {
+                "schema_version": SCHEMA_VERSION,
+                "settings": _comparable(self.settings),
+                "inputs": content_of(inputs),
+                "tokenizer": tokenizer.fingerprint if tokenizer else None,
+            },
+        )
+
+    def run(self) -> None:
+        """Leaves a whole store, store.json included, in the building folder."""
+        tokenizer = self.journal.stage("tokenizer", TOKENIZER, self._make_tokenizer)
+        vocabulary = Vocabulary(
+            Tokenizer.from_file(str(self.folder / TOKENIZER)), tokenizer["separator_id"]
+        )
+
+        def encode(output: Path) -> dict[str, Any]:
+            on_bytes = self._on_bytes("tokens", total_bytes_of(self.spec))
+            report = encode_passages(self.spec, vocabulary, output, on_bytes=on_bytes)
+            self._check_unchanged()
+            return report
+
+        tokens = self.journal.stage("tokens", PASSAGES_FOLDER, encode)
+
+        def cut(output: Path) -> dict[str, Any]:
+            output.mkdir()
+            return write_blocks(
+                self.folder / PASSAGES_FOLDER,
+                output,
+                vocabulary,
+                block_tokens=self.spec.block_tokens,
+                on_bytes=self._on_bytes("blocks", sum(tokens["passage_bytes"].values())),
+            )
+
+        blocks = self.journal.stage("blocks", STORE, cut)
+        self._describe(vocabulary, tokenizer, tokens, blocks)
+
+    def _make_tokenizer(self, output: Path) -> dict[str, Any]:
+        vocabulary = self.existing_tokenizer
+        if vocabulary is None:
+            wanted = self.spec.tokenizer
+            on_bytes = self._on_bytes("tokenizer", total_bytes_of(self.spec))
+            texts = sample_texts(
+                training_texts(self.spec, on_bytes),
+                sample_bytes=wanted.sample_bytes,
+                seed=self.spec.seed,
+            )
+            tokenizer = train_tokenizer(texts, wanted.vocab_size)
+            vocabulary = Vocabulary(tokenizer, separator_id=0)
+        output.write_text(vocabulary.tokenizer.to_str(), encoding="utf-8")
+        return {"separator_id": vocabulary.separator_id, "vocab_size": vocabulary.size}
+
+    def _describe(
+        self,
+        vocabulary: Vocabulary,
+        tokenizer: dict[str, Any],
+        tokens: dict[str, Any],
+        blocks: dict[str, Any],
+    ) -> None:
+        store = self.folder / STORE
+        shutil.copyfile(self.folder / TOKENIZER, store / TOKENIZER)
+        self._write_tasks(store / TASKS)
+        num_tokens = tokens["num_tokens"]
+        seconds = {"tokenizer": tokenizer, "tokens": tokens, "blocks": blocks}
+        report = {
+            **{key: value for key, value in tokens.items() if key != "seconds"},
+            **{key: value for key, value in blocks.items() if key != "seconds"},
+            "bytes_per_token": sum(tokens["passage_bytes"].values()) / max(num_tokens, 1),
+            "seconds": {name: round(stage["seconds"], 3) for name, stage in seconds.items()},
+        }
+        corpus_settings = _comparable(self.settings)["corpus"] or self.settings["spectrum"]
+        description = StoreDescription(
+            schema_version=SCHEMA_VERSION,
+            block_tokens=self.spec.block_tokens,
+            vocab_size=vocabulary.size,
+            dtype=token_dtype(vocabulary.size).str,
+            num_blocks=sum(blocks["num_blocks"].values()),
+            separator_id=vocabulary.separator_id,
+            fingerprint=fingerprint_of(store, vocabulary.fingerprint),
+            corpus_fingerprint=fingerprint_of_inputs(self.inputs, corpus_settings),
+            tokenizer_fingerprint=vocabulary.fingerprint,
+            settings=self.settings,
+            inputs=[entry.model_dump() for entry in self.inputs],
+            report=report,
+        )
+        text = json.dumps(description.model_dump(), indent=1, ensure_ascii=False)
+        (store / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+
+    def _write_tasks(self, file: Path) -> None:
+        remove(file)
+        if self.spec.spectrum is None or not self.spec.spectrum.num_tasks:
+            return
+        with file.open("w", encoding="utf-8") as lines:
+            for item in generate.tasks(self.spec.spectrum.num_tasks, self.spec.spectrum.seed):
+                task = Task(
+                    id=item.id,
+                    level=item.level,
+                    split=item.split,
+                    prompt=item.prompt,
+                    choices=item.choices,
+                    answer_index=item.choices.index(item.answer),
+                    num_hops=item.num_hops,
+                    chance=item.chance,
+                )
+                lines.write(task.model_dump_json() + "\n")
+
+    def _check_unchanged(self) -> None:
+        """Raises InputError where a file of the corpus was written to while it was read."""
+        differences = _changed_inputs(self.inputs, inputs_of(self.spec, self.inputs))
+        if differences:
+            raise InputError(
+                "the corpus changed while it was read: " + "; ".join(differences),
+                remedy="Build again when nothing writes to it",
+            )
+
+    def _on_bytes(self, stage: str, total_bytes: int) -> Callable[[int], None]:
+        done_bytes = 0
+
+        def on_bytes(num_bytes: int) -> None:
+            nonlocal done_bytes
+            done_bytes += num_bytes
+            if self.on_progress is not None:
+                self.on_progress(stage, done_bytes, max(total_bytes, done_bytes))
+
+        return on_bytes

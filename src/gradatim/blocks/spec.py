@@ -1,0 +1,133 @@
+"""What a block store is asked to be: corpus or graded world, tokenizer, packing.
+
+Every field that changes a byte of the store is a setting here, so that "the same settings over
+the same corpus" is a comparison of two small JSON objects.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+SPECTRUM = "spectrum"
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CorpusSpec(_Settings):
+    """Where documents come from; the options are those of `gradatim.corpus.documents`."""
+
+    location: str | tuple[str, ...]
+    text_column: str | None = None
+    id_column: str | None = None
+    source_column: str | None = None
+    level_column: str | None = None
+    on_bad: Literal["stop", "skip"] = "stop"
+
+    @field_validator("location", mode="before")
+    @classmethod
+    def _paths_become_strings(cls, location: object) -> object:
+        if isinstance(location, list | tuple):
+            return tuple(str(part) for part in location)
+        return str(location) if isinstance(location, Path) else location
+
+
+class SpectrumSpec(_Settings):
+    """The graded world, made on the spot from a seed.
+
+    Args:
+        num_bytes: bytes of text over all levels and splits.
+        num_tasks: evaluation items of each level and split but the training split.
+        seed: of every text and item.
+    """
+
+    num_bytes: int = Field(default=8_000_000, ge=10_000)
+    num_tasks: int = Field(default=200, ge=0)
+    seed: int = Field(default=0, ge=0)
+
+
+class TokenizerSpec(_Settings):
+    """A byte-level BPE trained on a sample (the default), a `tokenizer.json`, or a hub name.
+
+    Args:
+        vocab_size: tokens of a trained tokenizer, the 256 bytes and the separator included.
+        sample_bytes: training text it is trained on, drawn evenly from the whole training split.
+        file: an existing `tokenizer.json`.
+        hf: a Hugging Face tokenizer, by name or folder (extra `hf`).
+        separator: the token put after each passage; by default the tokenizer's own end of text.
+    """
+
+    vocab_size: int = Field(default=4096, ge=257)
+    sample_bytes: int = Field(default=16_000_000, ge=1_000)
+    file: str | None = None
+    hf: str | None = None
+    separator: str | None = None
+
+    @property
+    def is_existing(self) -> bool:
+        return self.file is not None or self.hf is not None
+
+    @field_validator("file", mode="before")
+    @classmethod
+    def _path_becomes_string(cls, file: object) -> object:
+        return str(file) if isinstance(file, Path) else file
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if self.file is not None and self.hf is not None:
+            raise ValueError("tokenizer: give `file` or `hf`, not both")
+        if self.is_existing:
+            for name in ("vocab_size", "sample_bytes"):
+                # Compared with the default, not with what was set: a dumped spec names everything.
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"tokenizer: {name} belongs to a trained tokenizer; drop it")
+        return self
+
+
+class StoreSpec(_Settings):
+    """Everything that decides the bytes of a block store.
+
+    `corpus` may be a location alone; the location `spectrum` means the graded world, whose size
+    is then set in `spectrum`.
+
+    Args:
+        block_tokens: length of a packed training row.
+        held_out_fraction: share of documents never trained on, chosen by the hash of the id;
+            spectrum documents bring their own split.
+        max_passage_bytes: longest passage, the unit that has one difficulty.
+        deduplicate: drop passages whose normalised text was seen before.
+        seed: of the held-out split and of the tokenizer's sample.
+    """
+
+    corpus: CorpusSpec | None = None
+    spectrum: SpectrumSpec | None = None
+    tokenizer: TokenizerSpec = TokenizerSpec()
+    block_tokens: int = Field(default=256, ge=2, le=1 << 20)
+    held_out_fraction: float = Field(default=0.05, ge=0.0, lt=1.0)
+    max_passage_bytes: int = Field(default=2000, ge=100)
+    deduplicate: bool = True
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_short_forms(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        data = dict(data)
+        corpus = data.get("corpus")
+        if isinstance(corpus, str | Path | list | tuple):
+            data["corpus"] = corpus = {"location": corpus}
+        if isinstance(corpus, dict) and corpus.get("location") == SPECTRUM:
+            del data["corpus"]
+            data["spectrum"] = data.get("spectrum") or {}
+        return data
+
+    @model_validator(mode="after")
+    def _one_corpus(self) -> Self:
+        if (self.corpus is None) == (self.spectrum is None):
+            raise ValueError("give `corpus` (a location) or `spectrum` (the graded world), one")
+        return self

@@ -1,0 +1,317 @@
+"""The block store on disk, open for reading.
+
+    tokens.bin       [num_blocks, block_tokens] uint16 or uint32, row-major, memory-mapped
+    blocks.parquet   one row a block: split, level, source, bytes, difficulty, spans
+    tokenizer.json   what the ids mean
+    tasks.jsonl      evaluation items, in the graded world
+    store.json       sizes, fingerprints, settings, and the report of the build
+
+A block's id is its row, for life. A store is written once (`blocks/build.py`), appears whole by
+one rename, and is never changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+from tokenizers import Tokenizer
+
+from gradatim.blocks.tokenizer import Vocabulary
+from gradatim.difficulty.bands import band_edges, band_of
+from gradatim.errors import StoreError
+
+SCHEMA_VERSION = 1
+TRAIN, HELD_OUT, OUT_OF_DISTRIBUTION = SPLITS = ("train", "held_out", "out_of_distribution")
+
+TOKENS, BLOCKS, TOKENIZER = "tokens.bin", "blocks.parquet", "tokenizer.json"
+TASKS, DESCRIPTION = "tasks.jsonl", "store.json"
+
+BLOCK_SCHEMA = pa.schema(
+    [
+        pa.field("block_id", pa.uint32(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("level", pa.string()),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("bytes", pa.uint32(), nullable=False),
+        pa.field("reading_age", pa.float32(), nullable=False),
+        pa.field("flesch_reading_ease", pa.float32(), nullable=False),
+        pa.field("flesch_kincaid_grade", pa.float32(), nullable=False),
+        pa.field("num_passages", pa.uint32(), nullable=False),
+        pa.field(
+            "spans",
+            pa.list_(pa.struct([("document", pa.string()), ("start_token", pa.uint32())])),
+            nullable=False,
+        ),
+    ]
+)
+
+
+class StoreDescription(BaseModel):
+    """The content of `store.json`.
+
+    Attributes:
+        fingerprint: of tokens, block table, tokenizer and tasks: of what a run can see.
+        corpus_fingerprint: of the content of the corpus files, or of the graded world's settings.
+        settings: the `StoreSpec` asked for.
+        inputs: the corpus files as they were: name, bytes, time of change, hash.
+        report: what the build did: counts, losses of text, seconds a stage.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int
+    block_tokens: int
+    vocab_size: int
+    dtype: str
+    num_blocks: int
+    separator_id: int
+    fingerprint: str
+    corpus_fingerprint: str
+    tokenizer_fingerprint: str
+    settings: dict[str, Any]
+    inputs: list[dict[str, Any]]
+    report: dict[str, Any]
+
+
+class Task(BaseModel):
+    """One evaluation item: a prompt, its possible answers, and which of them is right."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    level: str
+    split: str
+    prompt: str
+    choices: tuple[str, ...]
+    answer_index: int
+    num_hops: int
+    chance: float
+
+
+def token_dtype(vocab_size: int) -> np.dtype[Any]:
+    """The narrowest type that holds every id."""
+    return np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
+
+
+@dataclass(frozen=True)
+class Store:
+    """A block store, open.
+
+    Attributes:
+        path: its folder.
+        description: the content of `store.json`.
+        tokens: [num_blocks, block_tokens] the memory map.
+    """
+
+    path: Path
+    description: StoreDescription
+    tokens: np.memmap[Any, np.dtype[Any]]
+
+    @classmethod
+    def open(cls, path: Path | str) -> Store:
+        """Opens a store; cheap, nothing is read but `store.json` and the sizes of the files.
+
+        Raises:
+            StoreError: there is no store, or its parts do not fit together.
+        """
+        path = Path(path)
+        description = read_description(path)
+        shape = (description.num_blocks, description.block_tokens)
+        dtype = np.dtype(description.dtype)
+        expected_bytes = shape[0] * shape[1] * dtype.itemsize
+        for name in (TOKENS, BLOCKS, TOKENIZER):
+            if not (path / name).is_file():
+                raise _damaged(path, f"{name} is missing")
+        found_bytes = (path / TOKENS).stat().st_size
+        if found_bytes != expected_bytes:
+            raise _damaged(
+                path, f"{TOKENS} has {found_bytes} bytes, {shape[0]} blocks need {expected_bytes}"
+            )
+        try:
+            num_rows = pq.read_metadata(path / BLOCKS).num_rows
+        except pa.ArrowException as error:
+            raise _damaged(path, f"{BLOCKS} is no parquet file ({error})") from error
+        if num_rows != description.num_blocks:
+            raise _damaged(path, f"{BLOCKS} has {num_rows} rows, not {description.num_blocks}")
+        return cls(path, description, np.memmap(path / TOKENS, dtype, "r", shape=shape))
+
+    @property
+    def fingerprint(self) -> str:
+        return self.description.fingerprint
+
+    @property
+    def block_tokens(self) -> int:
+        return self.description.block_tokens
+
+    @property
+    def num_blocks(self) -> int:
+        return self.description.num_blocks
+
+    @property
+    def vocab_size(self) -> int:
+        return self.description.vocab_size
+
+    @property
+    def separator_id(self) -> int:
+        return self.description.separator_id
+
+    @property
+    def report(self) -> dict[str, Any]:
+        return self.description.report
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        try:
+            tokenizer = Tokenizer.from_file(str(self.path / TOKENIZER))
+        except Exception as error:  # the library raises bare Exception
+            raise _damaged(self.path, f"{TOKENIZER} cannot be read ({error})") from error
+        return Vocabulary(tokenizer, self.separator_id)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Encodes as the build did: no token added, and no text taken for a special token."""
+        return self.vocabulary.tokenizer
+
+    @property
+    def token_bytes(self) -> NDArray[Any]:
+        """[vocab_size] UTF-8 bytes each token stands for; 0 for the separator."""
+        return self.vocabulary.num_bytes
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """All of `blocks.parquet`, in block order."""
+        return pq.read_table(self.path / BLOCKS, schema=BLOCK_SCHEMA)
+
+    def column(self, name: str) -> Any:
+        """One column of the block table: an array of numbers, or a list of texts.
+
+        Raises:
+            StoreError: there is no such column.
+        """
+        if name not in BLOCK_SCHEMA.names:
+            raise StoreError(
+                "the block table has no such column",
+                where=str(self.path),
+                expected=", ".join(BLOCK_SCHEMA.names),
+                got=name,
+            )
+        column = self.table[name]
+        is_number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+        return column.to_numpy() if is_number else column.to_pylist()
+
+    def ids(self, split: str) -> NDArray[np.uint32]:
+        """Ids of the blocks of one split, ascending."""
+        is_member = np.asarray(self.column("split"), dtype=object) == split
+        return np.flatnonzero(is_member).astype(np.uint32)
+
+    def read(self, block_ids: NDArray[Any] | Sequence[int]) -> NDArray[np.int64]:
+        """[B, block_tokens] int64: one fancy-indexed read, then the widening; no other copy."""
+        narrow: NDArray[Any] = self.tokens[np.asarray(block_ids)]
+        return narrow.astype(np.int64)
+
+    def text(self, block_id: int) -> str:
+        """A block as text, its passages parted by blank lines."""
+        return self.vocabulary.text(self.tokens[block_id].tolist())
+
+    def tasks(self) -> list[Task]:
+        """The evaluation items; none but in the graded world."""
+        path = self.path / TASKS
+        if not path.is_file():
+            return []
+        with path.open(encoding="utf-8") as lines:
+            return [Task.model_validate_json(line) for line in lines]
+
+    def bands(self, num_bands: int) -> NDArray[np.int64]:
+        """[num_blocks] difficulty band 1..num_bands of each block, by reading age.
+
+        The edges are quantiles of the training split, so that a band means the same everywhere.
+        """
+        reading_age = self.column("reading_age")
+        edges = band_edges(reading_age[self.ids(TRAIN)], num_bands)
+        return np.asarray(band_of(reading_age, edges), dtype=np.int64)
+
+    def verify(self) -> None:
+        """Reads everything and compares it with the fingerprint.
+
+        Raises:
+            StoreError: something has changed since the build.
+        """
+        found = fingerprint_of(self.path, self.vocabulary.fingerprint)
+        if found != self.fingerprint:
+            raise _damaged(self.path, f"its content hashes to {found}, not {self.fingerprint}")
+
+
+def read_description(path: Path) -> StoreDescription:
+    """Reads `store.json`.
+
+    Raises:
+        StoreError: there is none, or it is of another version or damaged.
+    """
+    file = path / DESCRIPTION
+    if not file.is_file():
+        is_building = path.with_name(path.name + ".building").exists()
+        raise StoreError(
+            "this is no block store",
+            where=str(path),
+            expected=f"a folder with {DESCRIPTION}",
+            got="a build that has not finished" if is_building else None,
+            remedy="Build it with `gradatim build`",
+        )
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        version = content.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise StoreError(
+                "the store is of another version",
+                where=str(file),
+                expected=f"schema_version {SCHEMA_VERSION}",
+                got=str(version),
+                remedy="Build it anew with this gradatim",
+            )
+        return StoreDescription.model_validate(content)
+    except (ValueError, AttributeError, ValidationError) as error:
+        raise _damaged(path, f"{DESCRIPTION} cannot be read ({error})") from error
+
+
+def fingerprint_of(path: Path, tokenizer_fingerprint: str) -> str:
+    """32 hex digits over everything a run can see in a store; spans and reports left out.
+
+    Columns are hashed by value, so the version of the parquet writer does not matter.
+    """
+    digest = hashlib.blake2b(tokenizer_fingerprint.encode(), digest_size=16)
+    for name in (TOKENS, TASKS):
+        if (path / name).is_file():
+            with (path / name).open("rb") as file:
+                digest.update(hashlib.file_digest(file, _blake2b).digest())
+    for name in BLOCK_SCHEMA.names[:-1]:
+        column = pq.read_table(path / BLOCKS, columns=[name])[name].combine_chunks()
+        if pa.types.is_string(column.type):
+            coded = column.dictionary_encode(null_encoding="encode")
+            digest.update(json.dumps(coded.dictionary.to_pylist()).encode())
+            digest.update(coded.indices.to_numpy().tobytes())
+        else:
+            digest.update(column.to_numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _blake2b() -> Any:
+    return hashlib.blake2b(digest_size=16)
+
+
+def _damaged(path: Path, what: str) -> StoreError:
+    return StoreError(
+        f"the store is damaged: {what}",
+        where=str(path),
+        remedy="Delete the folder and build it again",
+    )

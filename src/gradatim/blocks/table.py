@@ -1,0 +1,219 @@
+"""From token files to a store: blocks cut, each scored as it will be trained on.
+
+Difficulty is measured on the decoded block, after packing, because the block is what a curriculum
+orders. A block is spelled out by a gather over the vocabulary's bytes, not by the tokenizer.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numba import njit
+from numpy.typing import NDArray
+
+from gradatim.blocks.packing import Chain, Spans, read_chains, spans_of
+from gradatim.blocks.scores import scores
+from gradatim.blocks.store import BLOCK_SCHEMA, BLOCKS, HELD_OUT, TOKENS, TRAIN, token_dtype
+from gradatim.blocks.tokenizer import PASSAGE_BREAK, Vocabulary
+from gradatim.corpus.split import NgramOverlap
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+CHUNK_BLOCKS = 2048
+# Training text last: the held-out n-grams must be known before it is looked through.
+PACKING_ORDER = ("held_out", "out_of_distribution", "train")
+
+
+@dataclass(frozen=True)
+class Speller:
+    """Turns rows of tokens into texts.
+
+    Attributes:
+        flat: the spellings of all tokens end to end, a separator as a blank line.
+        starts, lengths: [vocab] where each begins in `flat`, and its bytes.
+    """
+
+    flat: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, vocabulary: Vocabulary) -> Speller:
+        spellings = list(vocabulary.spellings)
+        spellings[vocabulary.separator_id] = PASSAGE_BREAK
+        lengths = np.array([len(spelled) for spelled in spellings], np.int64)
+        flat = np.frombuffer(b"".join(spellings), np.uint8)
+        return cls(flat, np.cumsum(lengths) - lengths, lengths)
+
+    def texts(self, tokens_BT: NDArray[Any]) -> list[str]:
+        """One text a row; a character cut by the border of the row becomes U+FFFD."""
+        spelled, ends = _spell(tokens_BT, self.flat, self.starts, self.lengths)
+        data = spelled.tobytes()
+        begins = [0, *ends.tolist()]
+        return [
+            data[begin:end].decode("utf-8", errors="replace") for begin, end in pairwise(begins)
+        ]
+
+
+@njit(cache=True, nogil=True)
+def _spell(
+    tokens_BT: NDArray[Any],
+    flat: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    num_rows, num_columns = tokens_BT.shape
+    ends = np.empty(num_rows, np.int64)
+    total = 0
+    for row in range(num_rows):
+        for column in range(num_columns):
+            total += lengths[tokens_BT[row, column]]
+        ends[row] = total
+    spelled = np.empty(total, np.uint8)
+    position = 0
+    for row in range(num_rows):
+        for column in range(num_columns):
+            token = tokens_BT[row, column]
+            start = starts[token]
+            for offset in range(lengths[token]):
+                spelled[position + offset] = flat[start + offset]
+            position += lengths[token]
+    return spelled, ends
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive blocks of one chain: their tokens [B, T], and which blocks they are."""
+
+    chain: Chain
+    tokens: NDArray[Any]
+    first_in_chain: int
+    first_id: int
+
+
+def write_blocks(
+    passages_folder: Path,
+    folder: Path,
+    vocabulary: Vocabulary,
+    *,
+    block_tokens: int,
+    on_bytes: Callable[[int], None],
+) -> dict[str, Any]:
+    """Writes `tokens.bin` and `blocks.parquet` to `folder`; returns the counts for the report.
+
+    Args:
+        passages_folder: what `encode_passages` wrote.
+    """
+    chains = read_chains(passages_folder, PACKING_ORDER)
+    speller = Speller.of(vocabulary)
+    overlap = NgramOverlap()
+    num_blocks: dict[str, int] = dict.fromkeys(PACKING_ORDER, 0)
+    dtype = token_dtype(vocabulary.size)
+
+    def scored(chunk: Chunk) -> tuple[Chunk, list[str], pa.Table]:
+        texts = speller.texts(chunk.tokens)
+        return chunk, texts, _table(chunk, texts, vocabulary)
+
+    with (
+        (folder / TOKENS).open("wb") as tokens_file,
+        pq.ParquetWriter(folder / BLOCKS, BLOCK_SCHEMA) as table_file,
+    ):
+        for chunk, texts, table in _in_threads(scored, _chunks(chains, block_tokens, dtype)):
+            tokens_file.write(chunk.tokens.data)
+            table_file.write_table(table)
+            num_blocks[chunk.chain.split] += len(texts)
+            for text in texts:
+                if chunk.chain.split == HELD_OUT:
+                    overlap.add_held_out(text)
+                elif chunk.chain.split == TRAIN:
+                    overlap.add_training(text)
+            on_bytes(sum(map(len, texts)))
+    return {
+        "num_blocks": num_blocks,
+        "dropped_tokens": {
+            f"{chain.split}/{chain.level or 'none'}": chain.num_tokens % block_tokens
+            for chain in chains
+        },
+        "held_out_overlap": {
+            "num_words": overlap.num_words,
+            "num_ngrams": overlap.num_held_out,
+            "seen_fraction": overlap.seen_fraction,
+        },
+    }
+
+
+def _chunks(chains: list[Chain], block_tokens: int, dtype: np.dtype[Any]) -> Iterator[Chunk]:
+    first_id = 0
+    for chain in chains:
+        first_in_chain = 0
+        for tokens_BT in chain.blocks(block_tokens, dtype, chunk_blocks=CHUNK_BLOCKS):
+            yield Chunk(chain, tokens_BT, first_in_chain, first_id)
+            first_in_chain += len(tokens_BT)
+            first_id += len(tokens_BT)
+
+
+def _in_threads(function: Callable[[T], R], items: Iterator[T]) -> Iterator[R]:
+    """`map` on two threads, in order, holding at most three items."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        waiting: deque[Future[R]] = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) == 3:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _table(chunk: Chunk, texts: list[str], vocabulary: Vocabulary) -> pa.Table:
+    """The rows of `blocks.parquet` of some blocks."""
+    chain, tokens_BT = chunk.chain, chunk.tokens
+    num_rows, block_tokens = tokens_BT.shape
+    spans = spans_of(
+        chain.starts,
+        first_block=chunk.first_in_chain,
+        num_blocks=num_rows,
+        block_tokens=block_tokens,
+    )
+    target_bytes = vocabulary.num_bytes[tokens_BT[:, 1:]].sum(axis=1, dtype=np.uint32)
+    span_counts = np.bincount(spans.block, minlength=num_rows)
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(span_counts)])
+    span_values = pa.StructArray.from_arrays(
+        [
+            chain.documents.take(spans.passage).combine_chunks(),
+            pa.array(spans.start_token, pa.uint32()),
+        ],
+        names=["document", "start_token"],
+    )
+    columns = {
+        "block_id": np.arange(chunk.first_id, chunk.first_id + num_rows, dtype=np.uint32),
+        "split": [chain.split] * num_rows,
+        "level": [chain.level] * num_rows,
+        "source": _main_sources(chain, spans, vocabulary.num_bytes[tokens_BT]),
+        "bytes": target_bytes,
+        **scores(texts),
+        "num_passages": span_counts,
+        "spans": pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), span_values),
+    }
+    return pa.table(columns, schema=BLOCK_SCHEMA)
+
+
+def _main_sources(chain: Chain, spans: Spans, num_bytes_BT: NDArray[Any]) -> list[str]:
+    """The source of most bytes of each block; of equals, the one that comes first."""
+    names = chain.sources.take(spans.passage).to_pylist()
+    block_tokens = num_bytes_BT.shape[1]
+    span_starts = spans.block * block_tokens + spans.start_token
+    span_bytes = np.add.reduceat(num_bytes_BT.reshape(-1), span_starts, dtype=np.int64)
+    totals: list[dict[str, int]] = [{} for _ in num_bytes_BT]
+    for block, name, count in zip(spans.block.tolist(), names, span_bytes.tolist(), strict=True):
+        totals[block][name] = totals[block].get(name, 0) + count
+    return [max(of_block, key=of_block.__getitem__) for of_block in totals]

@@ -1,0 +1,1 @@
+"""The network, in one file, and its conversion to and from Hugging Face layouts."""

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gradatim.blocks.store import BLOCK_SCHEMA, Store
+from gradatim.errors import StoreError
+
+
+@pytest.fixture
+def copy(world_store: Store, tmp_path: Path) -> Path:
+    shutil.copytree(world_store.path, tmp_path / "store")
+    return tmp_path / "store"
+
+
+def test_a_read_gives_the_blocks_asked_for_in_that_order(world_store: Store) -> None:
+    whole = np.fromfile(world_store.path / "tokens.bin", "<u2").reshape(
+        -1, world_store.block_tokens
+    )
+    ids = np.array([5, 0, 5, len(whole) - 1], dtype=np.uint32)
+    blocks = world_store.read(ids)
+    assert blocks.dtype == np.int64
+    assert blocks.tolist() == whole[ids].tolist()
+
+
+def test_the_table_has_a_row_a_block_in_the_schema(world_store: Store) -> None:
+    assert world_store.table.schema.equals(BLOCK_SCHEMA)
+    assert world_store.column("block_id").tolist() == list(range(world_store.num_blocks))
+    assert world_store.column("reading_age").dtype == np.float32
+    assert isinstance(world_store.column("source"), list)
+
+
+def test_ids_part_the_store_by_split(world_store: Store) -> None:
+    ids = [world_store.ids(split) for split in ("train", "held_out", "out_of_distribution")]
+    assert all(part.dtype == np.uint32 for part in ids)
+    assert sorted(np.concatenate(ids).tolist()) == list(range(world_store.num_blocks))
+
+
+def test_bands_part_the_training_split_evenly(world_store: Store) -> None:
+    bands = world_store.bands(4)
+    train = world_store.ids("train")
+    ages = world_store.column("reading_age")
+    counts = np.bincount(bands[train])[1:]
+    assert len(counts) == 4
+    assert counts.min() > 0.2 * len(train)
+    for band in (1, 2, 3):
+        assert ages[bands == band].max() <= ages[bands == band + 1].min()
+
+
+def test_bytes_are_those_of_the_targets(world_store: Store) -> None:
+    tokens = world_store.read(np.arange(world_store.num_blocks))
+    expected = world_store.token_bytes.astype(np.int64)[tokens[:, 1:]].sum(axis=1)
+    assert world_store.column("bytes").tolist() == expected.tolist()
+    assert world_store.token_bytes[world_store.separator_id] == 0
+
+
+def test_a_whole_store_verifies(world_store: Store) -> None:
+    world_store.verify()
+
+
+@pytest.mark.parametrize(
+    ("name", "position"), [("tokens.bin", 1000), ("tasks.jsonl", 400), ("tokenizer.json", -900)]
+)
+def test_a_changed_byte_is_found_by_verify(copy: Path, name: str, position: int) -> None:
+    data = bytearray((copy / name).read_bytes())
+    data[position] = ord("x") if data[position] != ord("x") else ord("y")
+    (copy / name).write_bytes(data)
+    store = Store.open(copy)  # cheap: it does not look
+    with pytest.raises(StoreError, match=r"its content hashes to|tokenizer.json cannot be read"):
+        store.verify()
+
+
+@pytest.mark.parametrize("name", ["tokens.bin", "blocks.parquet", "tokenizer.json"])
+def test_a_missing_part_is_named(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(StoreError, match=f"damaged: {name} is missing. Delete the folder and"):
+        Store.open(copy)
+
+
+def test_a_short_token_file_is_named(copy: Path) -> None:
+    data = (copy / "tokens.bin").read_bytes()
+    (copy / "tokens.bin").write_bytes(data[:-2])
+    with pytest.raises(StoreError, match=f"tokens.bin has {len(data) - 2} bytes, .* {len(data)}"):
+        Store.open(copy)
+
+
+def test_a_broken_table_is_named(copy: Path) -> None:
+    (copy / "blocks.parquet").write_bytes(b"PAR1 but not really")
+    with pytest.raises(StoreError, match=r"blocks.parquet is no parquet file"):
+        Store.open(copy)
+
+
+def test_a_store_of_another_version_asks_to_be_built_anew(copy: Path) -> None:
+    content = json.loads((copy / "store.json").read_text())
+    (copy / "store.json").write_text(json.dumps(content | {"schema_version": 99}))
+    with pytest.raises(StoreError, match=r"expected schema_version 1; got 99. Build it anew"):
+        Store.open(copy)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"schema_version": 1}', "\xff"])
+def test_a_damaged_description_is_named(copy: Path, text: str) -> None:
+    (copy / "store.json").write_text(text, encoding="latin-1")
+    with pytest.raises(StoreError, match=r"store.json cannot be read"):
+        Store.open(copy)
+
+
+def test_a_folder_without_a_store_says_how_to_build_one(tmp_path: Path) -> None:
+    with pytest.raises(
+        StoreError, match=r"this is no block store; .*Build it with `gradatim build`"
+    ):
+        Store.open(tmp_path)
+
+
+def test_an_unknown_column_lists_the_known_ones(world_store: Store) -> None:
+    with pytest.raises(StoreError, match=r"expected block_id, split, level.*got reading_year"):
+        world_store.column("reading_year")
