@@ -66,8 +66,13 @@ SENTENCES = [
     (f"{N} is the {W}", "works", 1, 2),
     (f"The {W} is {N}", "works", 2, 1),
     (f"{N} wants the {P}", "wants", 1, 2),
-    (f"On {DAY} {N} was in the {P}", "visited", 1, 3),
-    (f"(In the morning|At noon|In the evening|At night) {N} was in the {P}", "visited", 1, 3),
+    (
+        f"(On {DAY}|In the morning|At noon|In the evening|At night) {N} was in the {P}",
+        "visited",
+        3,
+        4,
+    ),
+    (f"{N} [A-Z][a-z]+ (?:was in|came to|went to) the {P}", "visited", 1, 2),
     (f"{N} ({'|'.join(FEELINGS)})", "felt", 1, 2),
 ]
 KIN = [
@@ -207,7 +212,8 @@ def follows(prompt: str, candidate: str) -> bool:
         return [match[1], match[2]] == [value_of(known, "in", name) for name in wish.groups()]
     if candidate.startswith(("So he went", "So she went")):
         times = TIMES if "In the morning" in prompt else DAYS
-        visits = sorted((times.index(s), v) for r, s, v in known if r == "visited")
+        told = re.findall(rf"({'|'.join(times)}) {N} was in the {P}", prompt)
+        visits = sorted((times.index(time), place) for time, _, place in told)
         return re.findall(rf"the {P}", candidate) == [place for _, place in visits]
     if match := re.fullmatch(rf"So {N} gives the {P} to {N}", candidate):
         return ("has", match[1], match[2]) in known and ("wants", match[3], match[2]) in known
@@ -246,7 +252,7 @@ def compare(prompt: str) -> str:
         if match := re.fullmatch(rf"{N} has {W} (more|fewer) than {N}", sentence):
             sign = 1 if match[3] == "more" else -1
             links[match[1]] = (match[4], sign * NUMBERS.index(match[2]))
-        else:
+        elif " has " in sentence:
             has[sentence.split()[0]] = amount(sentence)
     name = re.search(rf"does {N} have", prompt)[1]
     total = 0
@@ -284,7 +290,7 @@ def ring(prompt: str) -> str:
 
 def visits(prompt: str) -> str:
     intro = re.match(r"(.*?) come on (.*?), one on each day", prompt)
-    people, days = re.findall(N, intro[1]), re.findall(DAY, intro[2])
+    people, days = re.findall(rf"{N} [A-Z][a-z]+", intro[1]), re.findall(DAY, intro[2])
     barred = re.findall(rf"{N} cannot come on {DAY}", prompt)
     before = re.findall(rf"{N} must come before {N}", prompt)
     plans = []

@@ -217,7 +217,15 @@ def test_a_line_over_the_limit_is_named_and_passed_over(
     path = write_json_lines(tmp_path / "a.jsonl", {"text": "x" * 100}, {"text": "short"})
     with pytest.raises(InputError, match=r"a\.jsonl:1: the line is too long; expected at most 50"):
         list(read_documents(path))
-    assert [d.text for d in read_documents(path, on_bad="skip")] == ["short"]
+    skipped = Skipped()
+    (document,) = read_documents(path, on_bad="skip", skipped=skipped)
+    assert document == Document("a.jsonl#2", "short", "a")
+    assert skipped.num_bad == 1
+
+
+def test_a_byte_order_mark_before_json_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b'\xef\xbb\xbf{"text": "One."}\n')
+    assert [d.text for d in read_documents(tmp_path / "a.jsonl")] == ["One."]
 
 
 def test_a_text_that_is_not_utf8_is_named_with_byte_and_line(tmp_path: Path) -> None:

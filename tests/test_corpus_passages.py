@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradatim.corpus.documents import Document
@@ -24,6 +24,7 @@ def pieces(text: str, max_bytes: int = 40, min_bytes: int | None = 8) -> list[st
     return [p.text for p in cut(document, max_bytes=max_bytes, min_bytes=min_bytes)]
 
 
+@settings(deadline=None)  # the first call may compile
 @given(TEXTS, st.integers(16, 80))
 def test_only_whitespace_lies_between_the_passages(text: str, max_bytes: int) -> None:
     position = 0
@@ -36,6 +37,7 @@ def test_only_whitespace_lies_between_the_passages(text: str, max_bytes: int) ->
     assert not text[position:].strip()
 
 
+@settings(deadline=None)  # the first call may compile
 @given(st.text("ab.", min_size=200), st.integers(16, 80))
 def test_passages_of_a_text_without_spaces_keep_their_minimum(text: str, max_bytes: int) -> None:
     sizes = [len(piece) for piece in pieces(text, max_bytes, max_bytes // 2)]
@@ -109,6 +111,7 @@ def test_repeats_are_dropped_whatever_their_spaces() -> None:
     assert (seen.num_dropped, seen.num_dropped_bytes) == (2, 11 + 8)
 
 
+@settings(deadline=None)  # the first call may compile
 @given(st.lists(st.integers(0, 50)), st.lists(st.integers(0, 50)))
 def test_the_hash_set_is_a_set(first: list[int], second: list[int]) -> None:
     ours, reference = HashSet(), set[int]()

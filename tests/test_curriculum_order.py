@@ -279,6 +279,7 @@ def test_consumption_counts_distinct_blocks_of_a_band() -> None:
     assert consumed([[10, 10], [12, 13]], ids, bands) == {"1": 1 / 2, "2": 2 / 3}
     assert used_fraction([], ids) == 0.0
     assert used_fraction([14, 10, 99], ids) == 2 / 5
+    assert used_fraction([10], np.array([10, 10, 11], dtype=np.uint32)) == 1 / 2
 
 
 # What cannot be meant

@@ -189,6 +189,20 @@ def test_a_budget_sample_is_used_up_exactly_whatever_the_weights(
     assert len(np.unique(drawn)) == num_steps * batch
 
 
+def test_what_rounding_leaves_of_a_label_is_handed_to_the_last_steps() -> None:
+    """Ten steps give the middle stage 3 draws in 10 in place of the 3.8 planned: `b` is left."""
+    spec = stages_of(
+        (0.31, {"a": 1, "c": 1}),
+        (0.69, {"a": 1, "b": 1, "c": 1}),
+        (1.0, {"a": 1, "c": 1}),
+        sample="budget",
+    )
+    curriculum = order(spec, table_of(LEVELS, repeat=5), num_draws=100)
+    drawn = np.array([curriculum.draw(step / 10, 10) for step in range(10)])
+    assert len(np.unique(drawn)) == 100
+    assert "b" in {LEVELS[block % 20] for block in drawn[7:].ravel()}
+
+
 def test_the_plan_shows_asked_and_balanced_weights() -> None:
     spec = stages_of((0.5, {"a": 3, "b": 1, "c": 1}), (1.0, {"a": 1, "b": 1, "c": 3}))
     loose, strict = (

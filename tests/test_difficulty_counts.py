@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gradatim.difficulty.counts import COUNT_NAMES, count, count_batch
@@ -130,6 +130,7 @@ ODD_TEXTS = st.one_of(
 )
 
 
+@settings(deadline=None)  # the first call may compile
 @given(st.lists(ODD_TEXTS, max_size=5))
 @example(["", "\n", "a" * 1000, "'" * 70, "a'" * 70, "\x00"])
 def test_any_text_has_possible_counts(texts: list[str]) -> None:
@@ -145,6 +146,7 @@ def test_any_text_has_possible_counts(texts: list[str]) -> None:
         assert one.num_words <= len(text)
 
 
+@settings(deadline=None)  # the first call may compile
 @given(ODD_TEXTS, ODD_TEXTS)
 def test_counts_of_two_paragraphs_are_the_sums(first: str, second: str) -> None:
     both = count(f"{first}\n\n{second}")

@@ -10,7 +10,7 @@ from torch import Tensor
 from gradatim.blocks.store import Store
 from gradatim.compute import rung_shape
 from gradatim.evaluate.bits_per_byte import HeldOutSet, bits_per_byte, held_out_set, spread_evenly
-from gradatim.evaluate.evaluator import Evaluator
+from gradatim.evaluate.evaluator import PROMPT_TOKENS, Evaluator, passage_start
 from gradatim.evaluate.tasks import score_tasks, task_set
 from gradatim.model.network import Network
 
@@ -132,7 +132,7 @@ def test_an_untrained_network_is_near_chance(world_store: Store) -> None:
     assert abs(accuracy - chance) < 4 * math.sqrt(chance * (1 - chance) / items)
 
 
-def test_the_evaluator_scores_tasks_at_quarters_and_samples_at_the_end(
+def test_the_evaluator_scores_tasks_at_half_and_samples_at_the_end(
     world_store: Store,
 ) -> None:
     evaluator = Evaluator(world_store, num_blocks=12, num_bands=3, num_tasks=2, num_samples=2)
@@ -141,10 +141,19 @@ def test_the_evaluator_scores_tasks_at_quarters_and_samples_at_the_end(
     assert "tasks" not in at_start
     (at_half,) = evaluator(network, 0.5)
     assert set(at_half["tasks"]) >= {"held_out/a", "out_of_distribution/f"}
+    assert "tasks" not in evaluator(network, 0.25)[0]
     *_, first, second = evaluator(network, 1.0)
     assert [first["event"], second["event"]] == ["sample", "sample"]
     assert first["prompt"]
-    assert first["text"]
     assert network.training
     assert evaluator.num_tokens(0.5) > evaluator.num_tokens(0.4)
     assert evaluator(network, 1.0) == evaluator(network, 1.0)
+
+
+def test_a_prompt_begins_with_a_passage_and_stays_inside_it() -> None:
+    words = list(range(1, 2 * PROMPT_TOKENS + 1))
+    assert passage_start(np.array(words), 0) == words[:PROMPT_TOKENS]
+    assert passage_start(np.array([7, 0, *words]), 0) == words[:PROMPT_TOKENS]
+    assert passage_start(np.array([7, 0, 8, 9, 0, *words]), 0) == [8, 9]
+    # A passage that begins too late to give a whole prompt is not asked.
+    assert passage_start(np.array([*words, 0, 5]), 0) == words[:PROMPT_TOKENS]

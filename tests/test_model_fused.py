@@ -47,10 +47,10 @@ def test_rms_norm_of_zeros_is_zero() -> None:
     assert torch.isfinite(x.grad).all()
 
 
-def test_swiglu() -> None:
-    gate_up = some(2, 5, 24)
-    gate, up = gate_up.chunk(2, dim=-1)
-    assert_same_gradients(fused.swiglu(gate_up), F.silu(gate) * up, [gate_up])
+def test_gated_up() -> None:
+    x, weight = some(2, 5, 12), some(48, 12, seed=1)
+    gate, up = F.linear(x, weight).chunk(2, dim=-1)
+    assert_same_gradients(fused.gated_up(x, weight), F.silu(gate) * up, [x, weight])
 
 
 @pytest.mark.parametrize("num_positions", [1, 2, 63, 64, 65, 130, 256])

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradatim.corpus.spectrum.cast import CASTS, EVERYONE, Cast
+from gradatim.corpus.spectrum.cast import VALUES, partners, people
 from gradatim.corpus.spectrum.generate import (
     LEVELS,
     SPLITS,
@@ -24,20 +24,13 @@ from gradatim.corpus.spectrum.generate import (
     item_at,
     tasks,
 )
-from gradatim.corpus.spectrum.words import (
-    ADJECTIVES,
-    COLOURS,
-    CONTAINERS,
-    PLACES,
-    THINGS,
-)
+from gradatim.corpus.spectrum.words import BOYS, FAMILIES, GIRLS
 from gradatim.errors import SpecError
 from spectrum_solver import facts
 
-GOLDEN = "d31f71e4521b85e7bc972120fd4fae78"
-NAMES = {person.name for person in EVERYONE}
-NOUNS = "|".join((*THINGS, *CONTAINERS, *PLACES))
-PAIR = re.compile(rf"\b(?:{'|'.join((*COLOURS, *ADJECTIVES))}) (?:{NOUNS})\b")
+GOLDEN = "c14cba56abc3693691c752000fd82938"
+WHOLE_NAME = re.compile(rf"\b(?:{'|'.join(GIRLS + BOYS)}) (?:{'|'.join(FAMILIES)})\b")
+SCATTERED = ("has", "in", "visited")  # relations whose combinations of words are kept apart
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +43,6 @@ def items() -> dict[tuple[str, str], list[Item]]:
         for level in LEVELS
         for split in SPLITS
     }
-
-
-def pairs_of(cast: Cast) -> set[str]:
-    groups = (*cast.things, *cast.containers, *cast.places)
-    return {pair for group in groups for pair in group}
 
 
 def test_the_bytes_are_the_same_everywhere() -> None:
@@ -97,60 +85,71 @@ def test_other_seeds_make_other_items() -> None:
     assert not {item.text for item in one} & {item.text for item in other}
 
 
-def test_casts_share_no_person_and_no_pair_and_together_hold_every_word() -> None:
-    casts = [CASTS[split] for split in SPLITS]
-    people = [{person.name for person in cast.people} for cast in casts]
-    pairs = [pairs_of(cast) for cast in casts]
-    for sets in (people, pairs):
-        assert sum(map(len, sets)) == len(set.union(*sets))
-    words = [{word for pair in some for word in pair.split()} for some in pairs]
-    assert words[1] <= words[0]
-    assert words[2] <= words[0]
+def test_splits_share_no_whole_name_but_every_first_name() -> None:
+    for kind, names in (("girl", GIRLS), ("boy", BOYS)):
+        casts = [people(split, kind) for split in SPLITS]
+        assert len(set().union(*casts)) == sum(map(len, casts)) == len(names) * len(FAMILIES)
+        for cast in casts:
+            assert {person.name for person in cast} == set(names)
 
 
-def test_every_text_keeps_to_the_cast_of_its_split(
+@given(
+    kind=st.sampled_from(sorted(VALUES)),
+    subject=st.sampled_from((*GIRLS, *BOYS, "red box", "blue sack")),
+)
+def test_splits_share_no_combination_and_have_every_noun(kind: str, subject: str) -> None:
+    modifiers, nouns = VALUES[kind]
+    for index, noun in enumerate(nouns):
+        forms = [partners(split, subject, kind)[index] for split in SPLITS]
+        assert [len(some) for some in forms] == [6, 1, 1]
+        assert sorted(sum(forms, ())) == sorted(f"{modifier} {noun}" for modifier in modifiers)
+
+
+def test_every_item_tells_of_people_of_its_split_alone(
     items: dict[tuple[str, str], list[Item]],
 ) -> None:
     for (_, split), some in items.items():
-        cast = CASTS[split]
-        pairs, names = pairs_of(cast), {person.name for person in cast.people}
+        whole_names = {
+            person.whole_name for kind in ("girl", "boy") for person in people(split, kind)
+        }
         for item in some:
-            told = item.text + " ".join(item.choices)
-            found = set(re.findall(r"[A-Z][a-z]+", told)) & NAMES
-            assert set(PAIR.findall(told)) <= pairs, item.text
-            if (item.level, item.template) != ("a", "name"):
-                assert found <= names, item.text
-                assert found or PAIR.search(told), item.text
-
-
-def test_names_of_the_other_casts_are_known_from_training_but_have_no_story_there(
-    items: dict[tuple[str, str], list[Item]],
-) -> None:
-    told = Counter(
-        name
-        for item in items["a", "train"]
-        if item.template == "name"
-        for name in re.findall(r"[A-Z][a-z]+", item.prompt)
-    )
-    assert set(told) == NAMES
-    assert min(told.values()) > 5
-    assert all(item.template != "name" for split in SPLITS[1:] for item in items["a", split])
-    assert not facts(" ".join(i.text for i in items["a", "train"] if i.template == "name"))
+            found = set(WHOLE_NAME.findall(item.prompt))
+            assert found, item.text
+            assert found <= whole_names, item.text
 
 
 def test_no_text_and_no_fact_of_another_split_occurs_in_training(
     items: dict[tuple[str, str], list[Item]],
 ) -> None:
+    def scattered(split: str) -> set[tuple[str, str, str]]:
+        return {
+            fact
+            for level in LEVELS
+            for item in items[level, split]
+            for fact in facts(item.text)
+            if fact[0] in SCATTERED
+        }
+
     seen_texts = {item.text for level in LEVELS for item in items[level, "train"]}
-    seen_facts = {
-        fact for level in LEVELS for item in items[level, "train"] for fact in facts(item.text)
-    }
-    assert len(seen_facts) > 1000
+    seen_facts = scattered("train")
+    assert len(seen_facts) > 5000
     for split in SPLITS[1:]:
-        for level in LEVELS:
-            assert not seen_texts & {item.text for item in items[level, split]}
-            told = {fact for item in items[level, split] for fact in facts(item.text)}
-            assert not told & seen_facts
+        assert not seen_texts & {item.text for level in LEVELS for item in items[level, split]}
+        assert len(scattered(split)) > 500
+        assert not scattered(split) & seen_facts
+
+
+def test_the_words_on_either_side_of_a_fact_are_known_from_training(
+    items: dict[tuple[str, str], list[Item]],
+) -> None:
+    def whole_facts(split: str) -> list[tuple[str, str, str]]:
+        return [f for i in items["d", split] for f in facts(i.text) if f[0] in SCATTERED]
+
+    seen = whole_facts("train")
+    subjects, values = {fact[1] for fact in seen}, {fact[2] for fact in seen}
+    for _, subject, value in whole_facts("held_out"):
+        assert subject in subjects
+        assert value in values
 
 
 def test_every_word_outside_training_is_a_word_of_training_but_for_unseen_phrases(

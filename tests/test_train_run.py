@@ -165,7 +165,7 @@ def test_progress_is_reported_after_every_step(tmp_path: Path, store: TinyStore)
 
 
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     stops=st.lists(st.integers(1, 12), min_size=2, max_size=4),

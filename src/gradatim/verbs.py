@@ -252,7 +252,7 @@ def explain(run_folder: Path | str, step: int) -> list[dict[str, Any]]:
     from gradatim.train.explain import explain as explain_step
 
     folder = Path(run_folder)
-    return explain_step(folder, step, open_store(Record.read(folder).spec))
+    return explain_step(folder, step, store=open_store(Record.read(folder).spec))
 
 
 def export(run_folder: Path | str, destination: Path | str) -> Path:

@@ -34,7 +34,7 @@ def balanced_weights(
     Raises:
         SpecError: when no plan with the asked zeros has these totals.
     """
-    plan_SL = weights_SL * durations_S[:, None] * (shares_L > 0)
+    plan_SL = weights_SL * durations_S[:, None]
     for _ in range(MAX_SWEEPS):
         totals_S = plan_SL.sum(axis=1)
         if not np.all(totals_S > 0):

@@ -21,20 +21,37 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from gradatim.difficulty.characters import (
+    APOSTROPHE,
+    ASCII_SYMBOLS,
+    CLOSER,
+    DASH,
+    DIGIT,
+    ELLIPSIS,
+    HYPHEN,
+    JOINER,
+    LOWER,
+    NEWLINE,
+    NOTHING,
+    OPENER,
+    SPACE,
+    STOP,
+    UPPER,
+    Bytes,
+    kind_at,
+    symbol_at,
+)
+
 _BYTES, _LETTERS, _WORDS, _SENTENCES, _SYLLABLES = range(5)
 
 PLAIN, TITLE, SHORTENED = 0, 1, 2
 """Kinds of words before a full stop: any; ends no sentence; ends one if a capital follows."""
 
-# Kinds of characters; letters and digits, and the marks that may end a sentence, are ranges.
-_SPACE, _NEWLINE, _LOWER, _UPPER, _DIGIT, _APOSTROPHE, _HYPHEN, _DASH = range(8)
-_STOP, _MARK, _ELLIPSIS, _CLOSER, _OPENER, _JOINER, _OTHER, _NOTHING = range(8, 16)
-
 # Letters of a word in the buffer: a = 1 … z = 26, apostrophe 27; 0 stands at both borders.
 BORDER = 0
 _A, _C, _D, _E, _G, _H, _I, _L = 1, 3, 4, 5, 7, 8, 9, 12
 _M, _O, _Q, _R, _S, _T, _U, _X, _Y, _Z = 13, 15, 17, 18, 19, 20, 21, 24, 25, 26
-APOSTROPHE = 27
+APOSTROPHE_SYMBOL = 27
 NUM_SYMBOLS = 28
 CHANGE, KIND = 30, 31  # columns of the automaton; the change is stored with 128 added
 CHANGE_ZERO = 128
@@ -42,7 +59,6 @@ _MOST_LETTERS = 62  # a longer run of letters is no word of English: its beginni
 _MEMO_LETTERS = 12  # as many as fit into 64 bits
 _MEMO_BITS = 13
 
-Bytes = NDArray[np.uint8]
 Counts = NDArray[np.int64]
 Patterns = NDArray[np.uint16]
 """By state one row of 32, which is a cache line: the next state by symbol, and two values."""
@@ -50,116 +66,7 @@ Memo = NDArray[np.uint64]
 """By slot: the letters of a word, 5 bits each, and its syllables and kind."""
 
 
-def _ascii_kinds() -> Bytes:
-    kinds = np.full(128, _OTHER, np.uint8)
-    groups = {
-        _SPACE: " \t\r\f\v\x1c\x1d\x1e\x1f\x00",
-        _NEWLINE: "\n",
-        _LOWER: "abcdefghijklmnopqrstuvwxyz",
-        _UPPER: "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
-        _DIGIT: "0123456789",
-        _APOSTROPHE: "'",
-        _HYPHEN: "-",
-        _STOP: ".",
-        _MARK: "!?",
-        _CLOSER: '")]}*_',
-        _OPENER: "([{",
-        _JOINER: ",:",
-    }
-    # A bracket that opens also stands before a sentence; one that closes, after it. The straight
-    # quote, star and underscore do both, and are looked for in both places.
-    for kind, characters in groups.items():
-        for character in characters:
-            kinds[ord(character)] = kind
-    return kinds
-
-
-_ASCII_KINDS = _ascii_kinds()
-_ASCII_SYMBOLS = np.zeros(256, np.uint8)
-_ASCII_SYMBOLS[65:91] = _ASCII_SYMBOLS[97:123] = np.arange(1, 27)
 _IS_VOWEL = np.isin(np.arange(NUM_SYMBOLS), [_A, _E, _I, _O, _U, _Y])
-# The letters from À to ÿ as plain ones; accented e's as i, a vowel that is never silent.
-_LATIN = np.array(
-    [
-        ord(letter) - 96
-        for letter in "aaaaaaisiiiiiiiidnoooooxouuuuytsaaaaaaisiiiiiiiidnoooooxouuuuyty"
-    ],
-    np.uint8,
-)
-
-
-@njit(cache=True)
-def _character(data: Bytes, i: int, end: int) -> tuple[int, int]:
-    """Code point and width at `i`; a broken sequence is taken as single bytes."""
-    first = int(data[i])
-    if first < 0x80:
-        return first, 1
-    if first < 0xE0 and i + 1 < end:
-        return (first & 0x1F) << 6 | (data[i + 1] & 0x3F), 2
-    if first < 0xF0 and i + 2 < end:
-        return (first & 0x0F) << 12 | (data[i + 1] & 0x3F) << 6 | (data[i + 2] & 0x3F), 3
-    if i + 3 < end:
-        high = (first & 0x07) << 18 | (data[i + 1] & 0x3F) << 12
-        return high | (data[i + 2] & 0x3F) << 6 | (data[i + 3] & 0x3F), 4
-    return first, 1
-
-
-@njit(cache=True)
-def _wide_kind(point: int) -> int:
-    """Kind of a character outside ASCII; what is not known to be a sign is a letter."""
-    if point < 0xC0:
-        if point in (0x85, 0xA0):
-            return _SPACE
-        if point in (0xAA, 0xB5, 0xBA):
-            return _LOWER
-        return _NOTHING if point == 0xAD else _CLOSER if point == 0xBB else _OTHER
-    if point < 0x100:
-        if point in (0xD7, 0xF7):
-            return _OTHER
-        return _UPPER if point < 0xDF else _LOWER
-    if 0x300 <= point < 0x370 or 0x200B <= point < 0x2010 or 0xFE00 <= point < 0xFE10:
-        return _NOTHING  # combining marks, zero widths, variation selectors
-    if 0x2000 <= point < 0x2070:
-        return _general_punctuation(point)
-    if 0x2070 <= point < 0x2C00 or 0x1F000 <= point < 0x20000:
-        return _OTHER  # signs, arrows, boxes, emoji
-    if point in (0x3002, 0xFF01, 0xFF0E, 0xFF1F, 0x061F, 0x0964):
-        return _MARK
-    if point == 0x3000:
-        return _SPACE
-    if 0x3001 <= point < 0x3040 or 0xFF02 <= point < 0xFF10 or 0xE000 <= point < 0xF900:
-        return _OTHER
-    return _LOWER
-
-
-@njit(cache=True)
-def _general_punctuation(point: int) -> int:
-    if point <= 0x200A or point in (0x2028, 0x2029, 0x202F, 0x205F):
-        return _NEWLINE if point in (0x2028, 0x2029) else _SPACE
-    if point in (0x2010, 0x2011):
-        return _HYPHEN
-    if 0x2012 <= point <= 0x2015:
-        return _DASH
-    if point == 0x2019:
-        return _APOSTROPHE
-    if point in (0x201D, 0x203A):
-        return _CLOSER
-    if point in (0x2018, 0x201A, 0x201C, 0x201E, 0x2039):
-        return _OPENER
-    if point == 0x2026:
-        return _ELLIPSIS
-    return _MARK if 0x203C <= point <= 0x203D else _OTHER
-
-
-@njit(cache=True)
-def _kind_at(data: Bytes, i: int, end: int) -> tuple[int, int]:
-    """Kind and width of the character at `i`; beyond the end there is blank space."""
-    if i >= end:
-        return _NEWLINE, 1
-    if data[i] < 128:
-        return int(_ASCII_KINDS[data[i]]), 1
-    point, width = _character(data, i, end)
-    return _wide_kind(point), width
 
 
 @njit(cache=True)
@@ -244,8 +151,8 @@ def _look_ahead(data: Bytes, i: int, end: int) -> tuple[int, int, bool]:
     """What stands behind the mark that ends at `i`.
 
     Returns:
-        The kind of the next letter, digit or other sign, or _NEWLINE where the paragraph ends, or
-        _NOTHING where no space parts it from the mark; the number of further marks; and whether a
+        The kind of the next letter, digit or other sign, or NEWLINE where the paragraph ends, or
+        NOTHING where no space parts it from the mark; the number of further marks; and whether a
         closing quote or bracket followed the mark.
     """
     num_more = 0
@@ -253,64 +160,47 @@ def _look_ahead(data: Bytes, i: int, end: int) -> tuple[int, int, bool]:
     is_parted = False
     is_closed = False
     while i < end:
-        kind, width = _kind_at(data, i, end)
-        if kind == _NEWLINE:
+        kind, width = kind_at(data, i, end)
+        if kind == NEWLINE:
             num_newlines += 1
             if num_newlines > 1:
-                return _NEWLINE, num_more, is_closed
-        elif _STOP <= kind <= _ELLIPSIS:
+                return NEWLINE, num_more, is_closed
+        elif STOP <= kind <= ELLIPSIS:
             num_more += 1
             num_newlines = 0
-        elif kind in (_CLOSER, _APOSTROPHE) and not is_parted:
+        elif kind in (CLOSER, APOSTROPHE) and not is_parted:
             is_closed = True
-        elif kind not in (_SPACE, _CLOSER, _OPENER, _APOSTROPHE, _NOTHING, _DASH, _HYPHEN):
-            return kind if is_parted else _NOTHING, num_more, is_closed
-        is_parted = is_parted or kind in (_SPACE, _NEWLINE, _DASH, _HYPHEN)
+        elif kind not in (SPACE, CLOSER, OPENER, APOSTROPHE, NOTHING, DASH, HYPHEN):
+            return kind if is_parted else NOTHING, num_more, is_closed
+        is_parted = is_parted or kind in (SPACE, NEWLINE, DASH, HYPHEN)
         i += width
-    return _NEWLINE, num_more, is_closed
+    return NEWLINE, num_more, is_closed
 
 
 @njit(cache=True)
 def _ends_sentence(data: Bytes, i: int, end: int, mark: int, word_kind: int) -> bool:
     """Whether the mark that ends at `i`, after a word of that kind, ends its sentence."""
     following, num_more, is_closed = _look_ahead(data, i, end)
-    if following == _NEWLINE:
+    if following == NEWLINE:
         return True
-    if following == _NOTHING:
+    if following == NOTHING:
         return False
-    is_plain_stop = mark == _STOP and num_more == 0
+    is_plain_stop = mark == STOP and num_more == 0
     if is_plain_stop and word_kind == TITLE:
         return False
     if is_plain_stop and word_kind == SHORTENED:
-        return following == _UPPER
-    if following == _LOWER:
+        return following == UPPER
+    if following == LOWER:
         return is_plain_stop and not is_closed
     return True
 
 
 @njit(cache=True)
-def _symbol(data: Bytes, i: int, end: int) -> int:
-    """The letter at `i` as 1 to 26; of other alphabets all are one consonant."""
-    if data[i] < 128:
-        return (int(data[i]) | 32) - 96
-    point, _ = _character(data, i, end)
-    if 0xC0 <= point < 0x100:
-        return int(_LATIN[point - 0xC0])
-    if 0x100 <= point <= 0x105:
-        return _A
-    if 0x112 <= point <= 0x131:
-        return _G if 0x11C <= point <= 0x127 else _I
-    if 0x14C <= point <= 0x153:
-        return _O
-    return _U if 0x168 <= point <= 0x173 else _Q
-
-
-@njit(cache=True)
 def _joins(kind: int, before: int, after: int) -> bool:
     """Whether a sign between two characters holds them together in one word."""
-    if kind in (_APOSTROPHE, _HYPHEN, _STOP):
-        return _LOWER <= after <= _DIGIT
-    return kind == _JOINER and before == _DIGIT and after == _DIGIT
+    if kind in (APOSTROPHE, HYPHEN, STOP):
+        return LOWER <= after <= DIGIT
+    return kind == JOINER and before == DIGIT and after == DIGIT
 
 
 @njit(cache=True)
@@ -324,35 +214,35 @@ def _read_word(
     """
     num_letters = num_digits = num_syllables = n = num_capitals = 0
     has_stop = False
-    before = _NOTHING
+    before = NOTHING
     while i < end:
-        while i < end and _ASCII_SYMBOLS[data[i]] and n < _MOST_LETTERS:  # the common case
+        while i < end and ASCII_SYMBOLS[data[i]] and n < _MOST_LETTERS:  # the common case
             n += 1
-            word[n] = _ASCII_SYMBOLS[data[i]]
+            word[n] = ASCII_SYMBOLS[data[i]]
             num_capitals += data[i] < 97
             num_letters += 1
-            before = _LOWER
+            before = LOWER
             i += 1
-        kind, width = _kind_at(data, i, end)
-        if _LOWER <= kind <= _UPPER:
+        kind, width = kind_at(data, i, end)
+        if LOWER <= kind <= UPPER:
             num_letters += 1
             if n < _MOST_LETTERS:
                 n += 1
-                word[n] = _symbol(data, i, end)
-                num_capitals += kind == _UPPER
-        elif kind == _DIGIT:
+                word[n] = symbol_at(data, i, end)
+                num_capitals += kind == UPPER
+        elif kind == DIGIT:
             num_digits += 1
-        elif kind != _NOTHING:
-            after, _ = _kind_at(data, i + width, end)
+        elif kind != NOTHING:
+            after, _ = kind_at(data, i + width, end)
             if not _joins(kind, before, after):
                 break
-            if kind == _APOSTROPHE and 0 < n < _MOST_LETTERS:
+            if kind == APOSTROPHE and 0 < n < _MOST_LETTERS:
                 n += 1
-                word[n] = APOSTROPHE
+                word[n] = APOSTROPHE_SYMBOL
             else:
                 num_syllables += _close_part(word, n, num_capitals, patterns, memo)[0]
                 n = num_capitals = 0
-                has_stop = has_stop or kind == _STOP
+                has_stop = has_stop or kind == STOP
         before = kind
         i += width
     syllables, word_kind = _close_part(word, n, num_capitals, patterns, memo)
@@ -382,8 +272,8 @@ def _count_text(
     is_judged = True  # whether a mark after the last word was looked at
     word_kind = PLAIN
     while i < end:
-        kind, width = _kind_at(data, i, end)
-        if _LOWER <= kind <= _DIGIT:
+        kind, width = kind_at(data, i, end)
+        if LOWER <= kind <= DIGIT:
             i, letters, digits, syllables, word_kind = _read_word(
                 data, i, end, word, patterns, memo
             )
@@ -397,14 +287,14 @@ def _count_text(
             is_judged = False
             continue
         i += width
-        if kind == _NEWLINE:
+        if kind == NEWLINE:
             num_newlines += 1
             if num_newlines == 2 and sentence_words:
                 counts[_SENTENCES] += 1
                 sentence_words = 0
-        elif kind > _NEWLINE and kind != _NOTHING:
+        elif kind > NEWLINE and kind != NOTHING:
             num_newlines = 0
-            if _STOP <= kind <= _ELLIPSIS and not is_judged:
+            if STOP <= kind <= ELLIPSIS and not is_judged:
                 is_judged = True
                 if sentence_words and _ends_sentence(data, i, end, kind, word_kind):
                     counts[_SENTENCES] += 1

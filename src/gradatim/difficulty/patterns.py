@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from gradatim.difficulty.kernel import (
-    APOSTROPHE,
+    APOSTROPHE_SYMBOL,
     BORDER,
     CHANGE,
     CHANGE_ZERO,
@@ -25,7 +25,7 @@ from gradatim.difficulty.kernel import (
 )
 from gradatim.difficulty.syllable_patterns import ONE_FEWER, ONE_MORE
 
-SYMBOLS = {"^": BORDER, "'": APOSTROPHE} | {chr(96 + i): i for i in range(1, 27)}
+SYMBOLS = {"^": BORDER, "'": APOSTROPHE_SYMBOL} | {chr(96 + i): i for i in range(1, 27)}
 """Characters of patterns as the kernel writes them."""
 
 _TITLES = """

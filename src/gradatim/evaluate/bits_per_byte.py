@@ -65,7 +65,8 @@ def held_out_set(
     Args:
         store: an open block store.
         num_blocks: held-out blocks to read, spread evenly over levels where the store has them,
-            else over difficulty bands; as many again from the out-of-distribution split if any.
+            else over difficulty bands; half as many again from the out-of-distribution split if
+            there is one.
         num_bands: difficulty bands (quantiles of the training split).
         max_sources: sources are reported one by one only when there are no more than this many.
 
@@ -87,7 +88,7 @@ def held_out_set(
         )
     inside = held_out[spread_evenly(strata[held_out], num_blocks)]
     shifted = store.ids(OUT_OF_DISTRIBUTION)
-    outside = shifted[spread_evenly(strata[shifted], num_blocks)]
+    outside = shifted[spread_evenly(strata[shifted], num_blocks // 2)]
     ids = np.concatenate([inside, outside])
     is_inside = np.arange(len(ids)) < len(inside)
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gradatim.blocks.store import Store
 from gradatim.evaluate.bits_per_byte import bits_per_byte, held_out_set
 from gradatim.evaluate.samples import sample_texts
 from gradatim.evaluate.tasks import score_tasks, task_set
 from gradatim.model.network import Network
 
-TASK_POINTS = (0.25, 0.5, 0.75, 1.0)
+TASK_POINTS = (0.5, 1.0)
 """Tasks cost several times a loss evaluation, so they are scored at these points of progress."""
 
 PROMPT_TOKENS = 16
@@ -39,7 +42,9 @@ class Evaluator:
         self._tasks = task_set(store, num_per_group=num_tasks)
         inside = self._held_out.tokens[self._held_out.slices["all"]]
         stride = max(1, len(inside) // max(1, num_samples))
-        self._prompts = inside[::stride][:num_samples, :PROMPT_TOKENS].tolist()
+        self._prompts = [
+            passage_start(block, store.separator_id) for block in inside[::stride][:num_samples]
+        ]
 
     def __call__(self, network: Network, progress: float) -> list[dict[str, Any]]:
         """The events of this point: one `evaluate`, and at the end a `sample` a prompt.
@@ -72,3 +77,11 @@ class Evaluator:
 
     def _has_tasks_at(self, progress: float) -> bool:
         return bool(self._tasks.items) and any(abs(progress - at) < 1e-9 for at in TASK_POINTS)
+
+
+def passage_start(block: NDArray[np.int64], separator_id: int) -> list[int]:
+    """The first tokens of the first passage that begins inside a block, else of the block."""
+    (separators,) = np.nonzero(block[: len(block) - PROMPT_TOKENS] == separator_id)
+    start = int(separators[0]) + 1 if len(separators) else 0
+    prompt: list[int] = block[start : start + PROMPT_TOKENS].tolist()
+    return prompt[: prompt.index(separator_id)] if separator_id in prompt else prompt

@@ -29,7 +29,10 @@ def sample_texts(
     temperature: float = 0.7,
     seed: int = 0,
 ) -> list[Sample]:
-    """Continue every prompt by `num_tokens` tokens; the same seed gives the same text."""
+    """Continue every prompt by up to `num_tokens` tokens; the same seed gives the same text.
+
+    A sample ends where the network ends the passage.
+    """
     samples = []
     for index, prompt_ids in enumerate(prompts):
         generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
@@ -40,10 +43,13 @@ def sample_texts(
             temperature=temperature,
             generator=generator,
         )
+        new_ids = list(continued)[len(prompt_ids) :]
+        if store.separator_id in new_ids:
+            new_ids = new_ids[: new_ids.index(store.separator_id)]
         samples.append(
             Sample(
                 prompt=store.tokenizer.decode(list(prompt_ids)),
-                text=store.tokenizer.decode(list(continued)[len(prompt_ids) :]),
+                text=store.tokenizer.decode(new_ids),
             )
         )
     return samples

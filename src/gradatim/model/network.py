@@ -85,14 +85,13 @@ class Mlp(nn.Module):
         self.down = nn.Linear(shape.mlp_width, shape.width, bias=not self.is_gated)
 
     def forward(self, normed_BTC: Tensor) -> Tensor:
-        up = self.up(normed_BTC)
-        if not self.is_gated:
-            inner_BTM = F.gelu(up, approximate="tanh")
-        elif fused.pays_on(up):
-            inner_BTM = fused.swiglu(up)
-        else:
-            gate_BTM, up_BTM = up.chunk(2, dim=-1)
+        if self.is_gated and fused.pays_on(normed_BTC):
+            inner_BTM = fused.gated_up(normed_BTC, self.up.weight)
+        elif self.is_gated:
+            gate_BTM, up_BTM = self.up(normed_BTC).chunk(2, dim=-1)
             inner_BTM = F.silu(gate_BTM) * up_BTM
+        else:
+            inner_BTM = F.gelu(self.up(normed_BTC), approximate="tanh")
         out_BTC: Tensor = self.down(inner_BTM)
         return out_BTC
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Literal
@@ -107,10 +108,9 @@ class _Pool:
         self, num_slots: int, num_threads: int, on_event: Callable[[JobEvent], None]
     ) -> None:
         methods = multiprocessing.get_all_start_methods()
-        self._context = multiprocessing.get_context(
-            "forkserver" if "forkserver" in methods else "spawn"
-        )
+        self._context: ForkServerContext | SpawnContext = multiprocessing.get_context("spawn")
         if "forkserver" in methods:
+            self._context = multiprocessing.get_context("forkserver")
             self._context.set_forkserver_preload(["gradatim.study.single"])
         self._num_slots = num_slots
         self._num_threads = num_threads

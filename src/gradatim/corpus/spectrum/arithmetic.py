@@ -83,7 +83,8 @@ def compare(world: World) -> Draft:
     for (old, new), (one, other) in zip(pairwise(totals), pairwise(people), strict=True):
         more = "more" if new > old else "fewer"
         facts.append(f"{other.name} has {NUMBERS[abs(new - old)]} {more} than {one.name}.")
-    prompt = f"{world.introduce(people)} {world.tell(facts)} How many {food}s does {people[-1].name} have?"
+    question = f"How many {food}s does {people[-1].name} have?"
+    prompt = f"{world.introduce(people)} {world.tell(facts)} {question}"
     return solved(prompt, totals, choices)
 
 

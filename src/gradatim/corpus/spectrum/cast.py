@@ -1,23 +1,25 @@
 """Who and what there is in each split: the same words, in combinations of which none is shared.
 
-A held-out item must be new to a network trained on the training split and yet be made of words it
-knows, in no way that could be told from training: a whole name kept out of training would cost more
-and more bits the better a network learns that it never occurs, and held-out loss would rise with
-skill. So no word is kept out; combinations are, scattered by a hash:
+A held-out item must be new to a network trained on the training split, and yet in no way that could
+be told from training. A name kept out of training altogether would cost more bits the better a
+network learns that it never occurs, so held-out loss would rise with skill. Hence no word is kept
+out; combinations are, scattered by a hash:
 
-- people are a first name and a family name; one whole name in 16 is held out, another one in 16 is out
-  of distribution. Every item gives the whole names of people of its own split alone, so none of its
-  text, and nothing it says of them, can ever occur in training.
-- of all ways that a first name and a thing, a first name and a place, a thing and a container, a
-  container and a place can be together, one in eight is held out and another out of distribution:
-  what is so in a held-out story has never been so in training, whoever it is about.
+- A person is a first name and a family name. Every first name goes with two family names in the
+  held-out split, two others out of distribution, the remaining twenty in training. Every item
+  gives the whole names of its people, all of its own split.
+- A person and what they have or where they are, a container and what is in it or where it stands:
+  of the eight colours (or kinds of place) that a noun may have, one is held out for this person or
+  container and one is out of distribution. Where Tom is in the old mill in a held-out story, no
+  Tom whatever was ever in the old mill in training.
+
+So no held-out text, and nothing it says of someone, can ever occur in training.
 """
 
 from __future__ import annotations
 
 import hashlib
 from functools import cache
-from itertools import product
 from typing import NamedTuple
 
 from gradatim.corpus.spectrum.words import (
@@ -31,8 +33,12 @@ from gradatim.corpus.spectrum.words import (
     THINGS,
 )
 
-NUM_NAME_CLASSES = 16
-NUM_FACT_CLASSES = 8
+NUM_FAMILIES_HELD_BACK = 2  # for each first name, in each split but training
+VALUES = {
+    "thing": (COLOURS, THINGS),
+    "container": (COLOURS, CONTAINERS),
+    "place": (ADJECTIVES, PLACES),
+}
 
 
 class Person(NamedTuple):
@@ -47,40 +53,48 @@ class Person(NamedTuple):
     belonging_to: str
 
 
-def split_of(one: str, other: str, num_classes: int) -> str:
-    """The split in which two words may be together, whichever comes first."""
-    words = " and ".join(sorted((one, other)))
-    drawn = int.from_bytes(hashlib.blake2b(words.encode(), digest_size=8).digest(), "big")
-    return {0: "held_out", 1: "out_of_distribution"}.get(drawn % num_classes, "train")
+def _scattered(*words: str) -> int:
+    """A number that is the same everywhere and follows no rule a network could learn."""
+    digest = hashlib.blake2b(" ".join(words).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big")
 
 
-def _person(name: str, family: str, kind: str) -> Person:
-    pronouns = ("she", "her", "her", "hers") if kind == "girl" else ("he", "him", "his", "his")
-    return Person(name, f"{name} {family}", kind, *pronouns)
+def _families(name: str, split: str) -> list[str]:
+    """The family names that a first name has in a split."""
+    ranked = sorted(FAMILIES, key=lambda family: _scattered(name, family))
+    first, second = NUM_FAMILIES_HELD_BACK, 2 * NUM_FAMILIES_HELD_BACK
+    return {
+        "held_out": ranked[:first],
+        "out_of_distribution": ranked[first:second],
+        "train": ranked[second:],
+    }[split]
 
 
 @cache
 def people(split: str, kind: str) -> tuple[Person, ...]:
-    """The girls or the boys of a split; most first names are there with several family names."""
+    """The girls or the boys of a split."""
+    pronouns = ("she", "her", "her", "hers") if kind == "girl" else ("he", "him", "his", "his")
     return tuple(
-        _person(name, family, kind)
+        Person(name, f"{name} {family}", kind, *pronouns)
         for name in (GIRLS if kind == "girl" else BOYS)
-        for family in FAMILIES
-        if split_of(name, family, NUM_NAME_CLASSES) == split
+        for family in _families(name, split)
     )
-
-
-# Everything that someone can have, or be in, or that can be in something: "red kite", "old mill".
-VALUES = {
-    "thing": tuple(" ".join(pair) for pair in product(COLOURS, THINGS)),
-    "container": tuple(" ".join(pair) for pair in product(COLOURS, CONTAINERS)),
-    "place": tuple(" ".join(pair) for pair in product(ADJECTIVES, PLACES)),
-}
 
 
 @cache
-def partners(split: str, subject: str, kind: str) -> tuple[str, ...]:
-    """The values of a kind that may be together with a first name, thing or container."""
-    return tuple(
-        value for value in VALUES[kind] if split_of(subject, value, NUM_FACT_CLASSES) == split
-    )
+def partners(split: str, subject: str, kind: str) -> tuple[tuple[str, ...], ...]:
+    """What a person or container may be with in a split: for each noun its modified forms.
+
+    Args:
+        split: "train", "held_out" or "out_of_distribution".
+        subject: a first name, or a container with its colour.
+        kind: "thing" ("red kite"), "container" ("blue box") or "place" ("old mill").
+    """
+    modifiers, nouns = VALUES[kind]
+    groups = []
+    for noun in nouns:
+        start = _scattered(subject, noun) % len(modifiers)
+        turned = [f"{modifier} {noun}" for modifier in modifiers[start:] + modifiers[:start]]
+        shares = {"held_out": turned[:1], "out_of_distribution": turned[1:2], "train": turned[2:]}
+        groups.append(tuple(shares[split]))
+    return tuple(groups)

@@ -18,7 +18,7 @@ BLANK = "___"
 def blanked(
     world: World, people: Sequence[Person], facts: Sequence[str], gap: str, choices: Sequence[str]
 ) -> Draft:
-    """The facts in any order, with the gap's sentence before or after; the first choice is right."""
+    """The facts in any order, the gap's sentence before or after; the first choice is right."""
     told = world.tell(facts)
     text = f"{gap} {told}" if world.random() < 0.5 else f"{told} {gap}"
     prompt = f"{world.introduce(people)} {text} The missing word is"
@@ -76,9 +76,12 @@ def gift(world: World) -> Draft:
     nouns = [thing.split()[1] for thing in things]
     facts = [world.say("has", p.name, t) for p, t in zip(people, things, strict=True)]
     giver, taker, *_ = people
-    told = f"{world.introduce(people)} {world.tell(facts)} Then {giver.name} gives {giver.his} thing to {taker.name}."
-    gap = f"{taker.name} thanks {giver.him} for the {BLANK}."
-    return Draft(f"{told} {gap} The missing word is", nouns[0], nouns, num_hops=2)
+    gap = (
+        f"Then {giver.name} gives {giver.his} thing to {taker.name}."
+        f" {taker.name} thanks {giver.him} for the {BLANK}."
+    )
+    prompt = f"{world.introduce(people)} {world.tell(facts)} {gap} The missing word is"
+    return Draft(prompt, nouns[0], nouns, num_hops=2)
 
 
 def colour(world: World) -> Draft:

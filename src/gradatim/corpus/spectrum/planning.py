@@ -40,7 +40,8 @@ def swap(world: World) -> Draft:
         steps.append(f"Now {names[0]} has the {held[one]} and {names[1]} has the {held[other]}.")
     asked = world.below(size)
     steps.append(f"So {people[asked].name} has the {held[asked]}.")
-    prompt = f"{world.introduce(people)} {told} {' '.join(acts)} What does {people[asked].name} have now?"
+    question = f"What does {people[asked].name} have now?"
+    prompt = f"{world.introduce(people)} {told} {' '.join(acts)} {question}"
     return Draft(prompt, held[asked], nouns, num_swaps, " ".join(steps))
 
 
@@ -141,8 +142,9 @@ def ring(world: World) -> Draft:
         steps.append(f"Now {listed(held)}.")
     asked = world.below(size)
     prompt = (
-        f"{world.introduce(people)} {told} {listed(names)} sit in a ring, one after the other. All of them give their"
-        f" thing to the next one, {TURNS[num_turns]}. What does {names[asked]} have now?"
+        f"{world.introduce(people)} {told} {listed(names)} sit in a ring, one after the other."
+        f" All of them give their thing to the next one, {TURNS[num_turns]}."
+        f" What does {names[asked]} have now?"
     )
     return Draft(prompt, nouns[asked - num_turns], nouns, num_turns, " ".join(steps))
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from gradatim.corpus.spectrum.cast import Person
 from gradatim.corpus.spectrum.words import ANIMALS, DAYS, FOODS, JOBS, NUMBERS, OPENINGS
-from gradatim.corpus.spectrum.world import Draft, Template, World, capital
+from gradatim.corpus.spectrum.world import Draft, Template, World
 
 NUM_FACTS = 4
 NUM_FACTS_FAR = 6
@@ -26,13 +26,13 @@ class Asking(NamedTuple):
 
 
 ASKING = {
-    "is_in": Asking("Where is {name}? {He} is in the", "Who is in the {value}? That is"),
-    "has": Asking("What does {name} have? {He} has the", "Who has the {value}? That is"),
-    "came_on": Asking("When did {name} come? {He} came on", "Who came on {value}? That was"),
-    "aged": Asking("How old is {name}? {He} is", "Who is {value} years old? That is"),
-    "likes": Asking("What does {name} like? {He} likes", "Who likes {value}? That is"),
-    "feeds": Asking("What does {name} feed? {He} feeds the", "Who feeds the {value}? That is"),
-    "works": Asking("What is {name}? {He} is the", "Who is the {value}? That is"),
+    "is_in": Asking("Where is {name}? {name} is in the", "Who is in the {value}? That is"),
+    "has": Asking("What does {name} have? {name} has the", "Who has the {value}? That is"),
+    "came_on": Asking("When did {name} come? {name} came on", "Who came on {value}? That was"),
+    "aged": Asking("How old is {name}? {name} is", "Who is {value} years old? That is"),
+    "likes": Asking("What does {name} like? {name} likes", "Who likes {value}? That is"),
+    "feeds": Asking("What does {name} feed? {name} feeds the", "Who feeds the {value}? That is"),
+    "works": Asking("What is {name}? {name} is the", "Who is the {value}? That is"),
 }
 
 
@@ -71,7 +71,7 @@ def ask(world: World, *, relation: str, of_value: bool) -> Draft:
     known = values(world, relation, people)
     story, asking, asked = told(world, people, relation, known), ASKING[relation], people[0]
     if of_value:
-        question = asking.of_value.format(name=asked.name, He=capital(asked.he))
+        question = asking.of_value.format(name=asked.name)
         return Draft(f"{story} {question}", known[0], known)
     question = asking.of_subject.format(value=known[0])
     return Draft(f"{story} {question}", asked.name, [person.name for person in people])

@@ -1,8 +1,8 @@
 """The words of the graded world: a few hundred everyday ones.
 
-Every list but the few of unseen kinds is used by every split; `cast` says which of their combinations
-belong to which. All countable nouns here take a plain *s*, no word starts with a vowel letter sounded
-as a consonant (or the reverse), and no name ends in *s*: grammar stays a matter of plain rules.
+All splits use the same words; `cast` says which of their combinations belong to which split. All
+countable nouns here take a plain *s*, no word starts with a vowel letter sounded as a consonant (or
+the reverse), and no name ends in *s*: grammar stays a matter of plain rules.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from gradatim.corpus.spectrum.cast import VALUES, Person, partners, people
-from gradatim.corpus.spectrum.words import COLOURS, CONTAINERS, KIN
+from gradatim.corpus.spectrum.words import ADJECTIVES, COLOURS, CONTAINERS, KIN, PLACES
 
 T = TypeVar("T")
 
@@ -140,16 +140,11 @@ class World:
 
     def partners(self, subjects: Sequence[str], kind: str) -> list[str]:
         """For each subject a "thing", "container" or "place" to be with, all of distinct nouns."""
-        nouns: set[str] = set()
-        drawn: list[str] = []
-        for subject in subjects:
-            fitting = partners(self.split, subject, kind)
-            value = self.pick(fitting)
-            while (noun := value.split()[1]) in nouns:
-                value = self.pick(fitting)
-            nouns.add(noun)
-            drawn.append(value)
-        return drawn
+        nouns = self.sample(range(len(VALUES[kind][1])), len(subjects))
+        return [
+            self.pick(partners(self.split, subject, kind)[noun])
+            for subject, noun in zip(subjects, nouns, strict=True)
+        ]
 
     def things(self, owners: Sequence[Person]) -> list[str]:
         return self.partners([person.name for person in owners], "thing")
@@ -158,10 +153,10 @@ class World:
         return self.partners([person.name for person in visitors], "place")
 
     def place(self, visitor: Person) -> str:
-        return self.pick(partners(self.split, visitor.name, "place"))
+        return self.pick(self.pick(partners(self.split, visitor.name, "place")))
 
     def anywhere(self) -> str:
-        return self.pick(VALUES["place"])
+        return f"{self.pick(ADJECTIVES)} {self.pick(PLACES)}"
 
     def containers(self, num_containers: int) -> list[str]:
         """Containers of distinct nouns."""
