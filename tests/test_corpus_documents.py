@@ -48,6 +48,17 @@ def test_a_parquet_file_gives_its_guessed_columns(tmp_path: Path) -> None:
     ]
 
 
+def test_one_parquet_column_may_be_level_and_source_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "books.parquet"
+    columns = {"text": ["One.", "Two."], "kind": ["primer", "adult"], "id": ["x", "y"]}
+    pq.write_table(pa.table(columns), path)
+    documents = list(read_documents(path, level_column="kind", source_column="kind"))
+    assert [(d.id, d.level, d.source) for d in documents] == [
+        ("x", "primer", "primer"),
+        ("y", "adult", "adult"),
+    ]
+
+
 def test_parquet_strings_may_be_dictionaries_and_ids_numbers(tmp_path: Path) -> None:
     path = write_parquet(
         tmp_path / "a.parquet",

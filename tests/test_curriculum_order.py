@@ -214,6 +214,16 @@ def test_a_state_is_not_changed_by_later_draws() -> None:
         assert np.array_equal(curriculum.draw(0.5, 30), expected)
 
 
+def test_a_restored_pool_knows_its_epoch() -> None:
+    one, other = (
+        make_curriculum(parsed(kind="uniform"), table_of(50), num_draws=100, seed=0)
+        for _ in range(2)
+    )
+    one.draw(0.0, 120)
+    other.restore(one.state())
+    assert one.state()["epoch"] == other.state()["epoch"] == 2
+
+
 def test_a_state_of_other_blocks_is_refused() -> None:
     for spec in SPECS:
         state = make_curriculum(parsed(**spec), table_of(50), num_draws=100, seed=0).state()

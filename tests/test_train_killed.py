@@ -52,7 +52,7 @@ def test_a_run_killed_at_twenty_random_moments_ends_with_the_same_bits(tmp_path:
 
 def test_a_run_killed_before_any_call_to_the_disk_goes_on(tmp_path: Path) -> None:
     num_calls = int(output_of(start("crash", str(tmp_path))))
-    assert num_calls > 40
+    assert num_calls > 20
 
 
 def test_two_processes_draw_the_same_blocks_and_learn_the_same(tmp_path: Path) -> None:

@@ -103,12 +103,12 @@ def dying_at(call_number: int, names: tuple[str, ...]) -> Callable[[], None]:
 
 
 def kill_at_every_call(folder: Path) -> int:
-    """Kill before each fsync, rename, replace, mkdir and unlink of a run; gives how many."""
+    """Kill before each fsync, rename, replace and rmdir of a run; gives how many."""
     run_whole(folder / "undisturbed", CRASH_STEPS)
     call_number = 0
     while True:
         call_number += 1
-        arm = dying_at(call_number, ("fsync", "rename", "replace", "mkdir", "unlink", "rmdir"))
+        arm = dying_at(call_number, ("fsync", "rename", "replace", "rmdir"))
         target = folder / "crashed"
         shutil.rmtree(target, ignore_errors=True)
 

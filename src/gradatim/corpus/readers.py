@@ -91,12 +91,13 @@ def read_parquet(path: Path, choose: Callable[[list[str]], list[str]]) -> Iterat
             remedy="Check that the file is complete" + OR_SKIP,
         ) from error
     with file:
-        columns = choose(file.schema_arrow.names)
+        # One column may serve two roles, and the file, not the request, decides the order.
+        columns = list(dict.fromkeys(choose(file.schema_arrow.names)))
         number = 0
         for batch in file.iter_batches(batch_size=_rows_a_batch(file, columns), columns=columns):
             for values in zip(*(_values(array) for array in batch.columns), strict=True):
                 number += 1
-                record = dict(zip(columns, values, strict=True))
+                record = dict(zip(batch.schema.names, values, strict=True))
                 yield Row(f"{path}: row {number}", number, record)
 
 

@@ -1,10 +1,10 @@
 """The machine a run is on: threads, denormals, number formats, and a description of it all.
 
-Two settings decide whether a small machine is fast. Denormal floats (below 1.2e-38) are handled in
-microcode, many times slower than normal ones; attention and Adam's second moments make them, so
-they are flushed to zero. And bf16 autocast pays only where matrix units take bf16: on CUDA from
-compute capability 8.0; on a CPU the casts cost more than narrow networks gain, so `auto` means
-float32 there.
+Two settings decide whether a small machine is fast. Many processors (not all) handle denormal
+floats, below 1.2e-38, in microcode, many times slower than normal ones; attention and Adam's second
+moments make them, so they are flushed to zero. And bf16 autocast pays only where matrix units take
+bf16: on CUDA from compute capability 8.0; on a CPU the casts cost more than narrow networks gain,
+so `auto` means float32 there.
 """
 
 from __future__ import annotations
