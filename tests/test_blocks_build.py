@@ -10,6 +10,7 @@ import pytest
 from gradatim.blocks import encoding, packing, table
 from gradatim.blocks.build import build
 from gradatim.blocks.journal import building_folder, building_lock
+from gradatim.blocks.scores import WITHOUT_WORDS, scores
 from gradatim.blocks.spec import StoreSpec
 from gradatim.blocks.store import Store
 from gradatim.corpus.split import split_of
@@ -65,6 +66,15 @@ def test_a_block_has_the_difficulty_bytes_and_text_of_its_own_tokens(store: Stor
         counts = count_batch([text])
         for name in ("reading_age", "flesch_reading_ease", "flesch_kincaid_grade"):
             assert row[name] == pytest.approx(float(METRICS[name](counts)[0]), rel=1e-6)
+
+
+def test_text_without_words_counts_as_the_hardest() -> None:
+    columns = scores(["", "!? -", "The cat sat. It ran."])
+    for name, column in columns.items():
+        assert column.dtype == np.float32
+        assert column[:2].tolist() == [WITHOUT_WORDS[name]] * 2
+    assert columns["reading_age"][2] < 10 < columns["reading_age"][0]
+    assert columns["flesch_reading_ease"][2] > 80 > columns["flesch_reading_ease"][0]
 
 
 def test_a_split_never_shares_a_document(store: Store) -> None:

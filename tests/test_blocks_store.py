@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from gradatim.blocks.store import BLOCK_SCHEMA, Store
@@ -91,6 +92,14 @@ def test_a_short_token_file_is_named(copy: Path) -> None:
 def test_a_broken_table_is_named(copy: Path) -> None:
     (copy / "blocks.parquet").write_bytes(b"PAR1 but not really")
     with pytest.raises(StoreError, match=r"blocks.parquet is no parquet file"):
+        Store.open(copy)
+
+
+def test_a_table_of_too_few_rows_is_named(copy: Path) -> None:
+    table = pq.read_table(copy / "blocks.parquet")
+    pq.write_table(table.slice(1), copy / "blocks.parquet")
+    message = f"blocks.parquet has {len(table) - 1} rows, not {len(table)}"
+    with pytest.raises(StoreError, match=message):
         Store.open(copy)
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradatim.corpus.spectrum.cast import VALUES, partners, people
@@ -55,6 +55,7 @@ def test_the_bytes_are_the_same_everywhere() -> None:
     assert digest.hexdigest() == GOLDEN
 
 
+@settings(deadline=None)
 @given(
     level=st.sampled_from(LEVELS),
     split=st.sampled_from(SPLITS),
@@ -93,6 +94,7 @@ def test_splits_share_no_whole_name_but_every_first_name() -> None:
             assert {person.name for person in cast} == set(names)
 
 
+@settings(deadline=None)
 @given(
     kind=st.sampled_from(sorted(VALUES)),
     subject=st.sampled_from((*GIRLS, *BOYS, "red box", "blue sack")),

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from gradatim.corpus.spectrum.generate import SPLITS, Item, generate
+from spectrum_solver import facts
 
 NUM_TRAIN, NUM_TEST = 2000, 1000
 MARGIN = 0.05
@@ -114,3 +115,24 @@ def test_the_classifier_finds_a_shortcut_where_there_is_one() -> None:
         for i in generate("d", "train", seed=31, num_items=NUM_TRAIN + NUM_TEST)
     ]
     assert bag_of_words_accuracy(items) > 0.95
+
+
+@pytest.mark.parametrize("template", ["swap", "move"])
+def test_what_was_at_first_is_right_as_often_as_a_guess(template: str) -> None:
+    """Else "nothing has changed" would be worth guessing, or worth ruling out."""
+    gains = []
+    for item in generate("f", "train", seed=34, num_items=8000):
+        if item.template == template:
+            before = {s: v for r, s, v in facts(item.prompt) if r in ("has", "in")}
+            asked = re.search(r"(?:What does|Where is) (?:the )?(\w+)", item.prompt)
+            assert asked
+            (first,) = (v for s, v in before.items() if s.split()[-1] == asked[1])
+            gains.append((item.answer in first) - item.chance)
+    assert len(gains) > 1000
+    assert abs(np.mean(gains)) < MARGIN
+
+
+def test_no_number_of_a_problem_is_among_its_choices() -> None:
+    for item in generate("f", "train", seed=35, num_items=1000):
+        if item.template in ("count", "compare"):
+            assert not set(words(item.prompt)) & set(item.choices), item.prompt

@@ -122,6 +122,27 @@ def test_the_realised_order_is_the_planned_one(tmp_path: Path, store: TinyStore,
     assert all(share >= 0 for share in shares.values())
 
 
+def test_the_record_says_how_much_of_the_starting_pool_the_ramp_used(
+    tmp_path: Path, store: TinyStore
+) -> None:
+    data = {"kind": "ceiling", "start_fraction": 0.5, "ramp": 0.5, "easiest_used_fraction": None}
+    record = train(tiny_spec(6, data), tmp_path, store)
+    assert record.finish is not None
+    ages = store.column("reading_age")
+    ids = store.ids("train")
+    plan = record.start["plan"] if record.start else {}
+    easiest = ids[ages[ids] <= plan["start_ceiling"]]
+    # The ceiling is gone at half of six steps: three steps were drawn under it.
+    drawn = np.unique(record.drawn_blocks()[:3])
+    expected = np.isin(easiest, drawn).mean()
+    assert 0 < expected < 1
+    assert record.finish["consumed"]["when_full"]["starting_pool"] == pytest.approx(expected)
+    uniform = train(tiny_spec(6, {"kind": "uniform"}), tmp_path / "uniform", store)
+    assert uniform.finish is not None
+    assert uniform.finish["consumed"]["when_full"] is None
+    assert "starting_pool" not in uniform.finish["consumed"]["at_end"]
+
+
 def test_the_record_holds_the_loss_of_each_block_at_its_visit(
     tmp_path: Path, store: TinyStore
 ) -> None:

@@ -27,7 +27,7 @@ from gradatim.corpus.spectrum import generate
 from gradatim.corpus.split import split_of
 from gradatim.errors import InputError
 
-BATCH_BYTES = 2 << 20
+BATCH_BYTES = 1 << 20
 BATCH_PASSAGES = 4096
 MIN_PASSAGE_BYTES = 200
 

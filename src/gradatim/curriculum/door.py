@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,15 @@ class Curriculum(Protocol):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on as if never stopped; raises `MismatchError` when the blocks are others."""
+
+
+@runtime_checkable
+class OpensGradually(Protocol):
+    """A curriculum that begins with some of its blocks and admits the others later."""
+
+    @property
+    def starting_ids(self) -> BlockIds:
+        """The blocks open at progress 0."""
 
 
 @dataclass(frozen=True)

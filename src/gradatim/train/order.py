@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradatim.blocks.store import Store
 from gradatim.compute import Ledger
-from gradatim.curriculum.check import consumed, multiset_hash, order_hash
-from gradatim.curriculum.door import BlockTable, Curriculum
+from gradatim.curriculum.check import consumed, multiset_hash, order_hash, used_fraction
+from gradatim.curriculum.door import BlockTable, Curriculum, OpensGradually
 from gradatim.record import Record
 from gradatim.train.steps import StepPlan
 
 DIFFICULTIES = ("reading_age", "flesch_kincaid_grade")
 LABELS = ("level", "source")
+
+STARTING_POOL = "starting_pool"
+"""Beside the bands: the blocks open at the start, of which the ceiling's rule speaks."""
 
 
 def block_table(store: Store) -> BlockTable:
@@ -55,12 +59,19 @@ def order_report(
         ledger.charge("train", plan.flops_per_step)
     ids = store.ids("train")
     bands = store.bands(record.spec.evaluation.num_bands)[ids]
+
+    def shares(part: NDArray[np.uint32]) -> dict[str, float]:
+        by_band = consumed(part, ids, bands)
+        if ramp and isinstance(replayed, OpensGradually):
+            by_band[STARTING_POOL] = used_fraction(part, replayed.starting_ids)
+        return by_band
+
     return {
         "order_hash": order_hash(drawn),
         "multiset_hash": multiset_hash(drawn),
         "matches_plan": matches_plan,
         "consumed": {
-            "when_full": consumed(drawn[:num_steps_in_ramp], ids, bands) if ramp else None,
-            "at_end": consumed(drawn, ids, bands),
+            "when_full": shares(drawn[:num_steps_in_ramp]) if ramp else None,
+            "at_end": shares(drawn),
         },
     }
