@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from gradatim.blocks.build import build
 from gradatim.blocks.spec import StoreSpec
 from gradatim.blocks.store import Store
+
+# A first call compiles kernels, and machines are busy: no test may depend on a clock.
+settings.register_profile("no clock", deadline=None)
+settings.load_profile("no clock")
 
 SMALL_WORLD = {
     "spectrum": {"num_bytes": 240_000, "num_tasks": 12},

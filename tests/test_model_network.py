@@ -262,3 +262,20 @@ def test_bfloat16_autocast_gives_float32_losses_near_the_exact_ones() -> None:
     assert mean_loss.item() == pytest.approx(exact.item(), rel=1e-2)
     mean_loss.backward()
     assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_compiled_network_gives_the_same_losses_and_gradients(family: Any) -> None:
+    shape = small_shape(family)
+    network, tokens = Network(shape), some_tokens(shape)
+    eager, _ = network.training_losses(tokens)
+    eager.backward()
+    expected = {name: p.grad for name, p in network.named_parameters()}
+    network.zero_grad()
+    compiled, block_losses = torch.compile(network.training_losses)(tokens)
+    compiled.backward()
+    torch.testing.assert_close(compiled, eager)
+    assert not block_losses.requires_grad
+    for name, parameter in network.named_parameters():
+        torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-4, atol=1e-6)

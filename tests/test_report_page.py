@@ -163,7 +163,7 @@ def test_user_text_is_never_part_of_an_expression(page: Path) -> None:
     assert len(specs) > 10
     key = r'"(?:test|labelExpr|expr|calculate|filter)":("(?:[^"\\]|\\.)*")'
     found = {json.loads(text) for spec in specs for text in re.findall(key, spec)}
-    assert found == {plots.SHOWN, plots.UNSIGNED_ZERO}
+    assert found == {plots.SHOWN, plots.BAND_SHOWN, plots.UNSIGNED_ZERO}
 
 
 def test_a_study_of_one_arm_one_rung_one_seed_still_has_a_page(tmp_path: Path) -> None:

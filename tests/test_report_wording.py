@@ -6,7 +6,10 @@ import math
 
 import pytest
 
+from gradatim.law.fit import LawFit
 from gradatim.report import wording
+from gradatim.report.laws import law_warnings
+from gradatim.report.method import first_clause
 from gradatim.report.proofs import plan_words
 
 
@@ -69,6 +72,36 @@ def test_counts_and_lists_read_naturally() -> None:
     assert wording.listing(["a", "b", "c"]) == "a, b and c"
 
 
+def test_the_first_clause_ends_at_a_semicolon_outside_brackets() -> None:
+    sentence = "A is not resolved (0.1 to 0.2; less is noise); nor is that from B; nor from C."
+    assert first_clause(sentence) == (
+        "A is not resolved (0.1 to 0.2; less is noise).",
+        "Nor is that from B; nor from C.",
+    )
+    assert first_clause("One clause (a; b).") == ("One clause (a; b).", "")
+
+
+def test_a_warning_of_several_fits_is_told_once() -> None:
+    reasons = {"uniform": "no span: 1.8", "staged": "no span: 2.1", "ceiling": "one size"}
+    laws = [
+        LawFit(
+            arm=arm,
+            variable="compute",
+            convention="C",
+            measure="bits_per_byte",
+            name="all",
+            law=None,
+            reason=reason,
+        )
+        for arm, reason in reasons.items()
+    ]
+    assert law_warnings(laws) == [
+        "L(C): no span (`uniform` and `staged`).",
+        "L(C): one size (`ceiling`).",
+    ]
+    assert law_warnings(laws[:1]) == ["L(C): no span: 1.8 (all arms)."]
+
+
 def test_plans_are_told_in_words() -> None:
     ceiling = {
         "kind": "ceiling",
@@ -79,15 +112,16 @@ def test_plans_are_told_in_words() -> None:
         "ramp": 0.42,
         "easiest_used_expected": 0.1,
         "easiest_used_asked": 0.1,
-        "control": "reversed",
         "epochs": 0.35,
         "sample": "all",
     }
     assert plan_words(ceiling) == (
         "A ceiling on reading age: first 10\u202f% of the blocks (6.2 and below), rising (linear "
         "pacing) until it is gone at 42\u202f% of the compute, when 10\u202f% of the first blocks "
-        "should have been used (asked: 10\u202f%); a control: the same schedule, the hardest "
-        "first; 0.35 epochs in all."
+        "should have been used (asked: 10\u202f%); 0.35 epochs in all."
+    )
+    assert plan_words(ceiling | {"control": "reversed"}) == (
+        "A control: the method's schedule with the hardest blocks first."
     )
     assert plan_words({"kind": "uniform", "sample": "budget"}) == (
         "Everything from the start, shuffled; from a random sample as large as the run, every "

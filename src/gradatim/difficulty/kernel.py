@@ -302,7 +302,7 @@ def _count_text(
     counts[_SENTENCES] += sentence_words > 0
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def count_texts(data: Bytes, offsets: NDArray[np.int64], patterns: Patterns) -> Counts:
     """Counts of the texts data[offsets[i] : offsets[i + 1]].
 

@@ -146,21 +146,27 @@ class Network(nn.Module):
         """The matrix [V, C] that turns the last hidden state into logits."""
         return self.embedding.weight if self.head is None else self.head.weight
 
-    def hidden_states(self, tokens_BT: Tensor) -> list[Tensor]:
-        """The residual stream [B, T, C] before the first layer and after each one."""
+    def _embed(self, tokens_BT: Tensor) -> tuple[Tensor, Tensor | None]:
         num_positions = tokens_BT.shape[1]
         assert num_positions <= self.shape.context_tokens, f"{num_positions} positions are too many"
-        hidden_BTC = self.embedding(tokens_BT)
+        hidden_BTC: Tensor = self.embedding(tokens_BT)
         if self.positions is not None:
             hidden_BTC = hidden_BTC + self.positions.weight[:num_positions]
-        turns = None if self.turns is None else self.turns[:num_positions]
+        return hidden_BTC, None if self.turns is None else self.turns[:num_positions]
+
+    def hidden_states(self, tokens_BT: Tensor) -> list[Tensor]:
+        """The residual stream [B, T, C] before the first layer and after each one."""
+        hidden_BTC, turns = self._embed(tokens_BT)
         states = [hidden_BTC]
         for layer in self.layers:
             states.append(layer(states[-1], turns))
         return states
 
     def _last_hidden(self, tokens_BT: Tensor) -> Tensor:
-        last_BTC: Tensor = self.final_norm(self.hidden_states(tokens_BT)[-1])
+        hidden_BTC, turns = self._embed(tokens_BT)
+        for layer in self.layers:
+            hidden_BTC = layer(hidden_BTC, turns)
+        last_BTC: Tensor = self.final_norm(hidden_BTC)
         return last_BTC
 
     def forward(self, tokens_BT: Tensor) -> Tensor:

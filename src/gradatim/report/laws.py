@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from gradatim.law.fit import LawFit
 from gradatim.report import plots
@@ -58,7 +58,7 @@ def laws_section(laws: Sequence[LawFit], tables: Tables, arms: Arms) -> Section 
             *number_columns("Scatter (log)", "Points"),
         ]
         parts.append(Part("table", Table("Fitted laws", columns, [Group("", rows)])))
-    if warnings := _law_warnings(laws):
+    if warnings := law_warnings(ordered):
         parts.append(Part("notice", warnings))
     return Section("laws", "Laws", "Laws over sizes", parts)
 
@@ -82,15 +82,18 @@ def _law_row(fit: LawFit) -> Row:
     return Row([Cell(fit.arm, "arm"), *cells])
 
 
-def _law_warnings(laws: Iterable[LawFit]) -> list[str]:
-    """Every warning once, with the arms it is about."""
-    arms: dict[str, list[str]] = {}
+def law_warnings(laws: Sequence[LawFit]) -> list[str]:
+    """Every warning once with the arms it is about; where only its numbers differ, without them."""
+    texts: dict[str, dict[str, str]] = {}
     for fit in laws:
         law = "L(N)" if fit.variable == "parameters" else "L(C)"
         for text in fit.law.warnings if fit.law else [fit.reason or "no law could be fitted"]:
-            arms.setdefault(f"{law}: {text}", []).append(fit.arm)
-    every = len({fit.arm for fit in laws})
-    return [
-        f"{text[0].upper()}{text[1:]} ({'all arms' if len(names) == every else listing(names)})."
-        for text, names in arms.items()
-    ]
+            lead = text.partition(": ")[0]
+            texts.setdefault(f"{law}: {lead}", {})[fit.arm] = f"{law}: {text}"
+    num_arms = len({fit.arm for fit in laws})
+    warnings = []
+    for lead, by_arm in texts.items():
+        wholes = set(by_arm.values())
+        whom = "all arms" if len(by_arm) == num_arms else listing([f"`{arm}`" for arm in by_arm])
+        warnings.append(f"{wholes.pop() if len(wholes) == 1 else lead} ({whom}).")
+    return warnings

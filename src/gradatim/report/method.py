@@ -45,16 +45,28 @@ def answer(
     records: Sequence[Record], comparison: Comparison, tables: Tables, missing: Sequence[str]
 ) -> Answer:
     """The first clause of the headline large, what its controls say below, then the facts."""
-    headline, _, rest = comparison.headline.partition("; ")
+    headline, rest = first_clause(comparison.headline)
     said = ("The replicated ", "Missing:")  # in the sentence below the headline, and in `missing`
+    findings = [text for text in comparison.findings if not text.startswith(said)]
     return Answer(
-        headline=f"{headline.rstrip('.')}.",
-        rest=f"{rest[:1].upper()}{rest[1:]}",
+        headline=headline,
+        rest=rest,
         resolution=_resolution(comparison),
-        findings=[text for text in comparison.findings if not text.startswith(said)],
+        findings=[text for text in findings if not comparison.headline.startswith(text[:-1])],
         missing=[*missing, *(text for text in comparison.missing if not _is_known(text, missing))],
         facts=_facts(records, comparison, tables),
     )
+
+
+def first_clause(sentence: str) -> tuple[str, str]:
+    """The part before the first semicolon that stands in no bracket, and the rest, as sentences."""
+    depth = 0
+    for place, character in enumerate(sentence):
+        depth += (character == "(") - (character == ")")
+        if character == ";" and depth == 0:
+            rest = sentence[place + 1 :].lstrip()
+            return f"{sentence[:place]}.", f"{rest[:1].upper()}{rest[1:]}"
+    return sentence, ""
 
 
 def _is_known(text: str, others: Sequence[str]) -> bool:

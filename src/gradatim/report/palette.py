@@ -36,6 +36,7 @@ class ArmStyle:
     colours: dict[str, str]
     dash: Sequence[float]
     mark: str
+    is_control: bool = False
 
 
 def arm_styles(comparison: Comparison) -> list[ArmStyle]:
@@ -64,7 +65,7 @@ def _control_style(arm: str, hue: dict[str, str], place: int) -> ArmStyle:
         theme: _mix(hue[theme], _PAPER[theme], tints[place % len(tints)])
         for theme, tints in _CONTROL_TINTS.items()
     }
-    return ArmStyle(arm, colours, _CONTROL_DASHES[kind], _CONTROL_MARKS[kind])
+    return ArmStyle(arm, colours, _CONTROL_DASHES[kind], _CONTROL_MARKS[kind], is_control=True)
 
 
 def _ramp(stops: Sequence[str], num_colours: int) -> list[str]:

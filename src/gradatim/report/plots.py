@@ -21,6 +21,8 @@ Spec = dict[str, Any]
 Tables = dict[str, list[dict[str, Any]]]
 
 SHOWN = "isolated === null || datum.arm === isolated"
+_MAX_LEVEL_CHARACTERS = 24  # of slice names on one line in the narrowest plot
+BAND_SHOWN = "isolated === null ? !datum.is_control : datum.arm === isolated"
 
 
 class _Plot:
@@ -88,17 +90,7 @@ def differences(frame: pl.DataFrame, means: pl.DataFrame, *, x: Axis, y: Axis, a
     """
     plot = _Plot()
     base = {"x": x.encode(alt.X, []), "y": y.encode(alt.Y, []), "color": arms.colour()}
-    band = (
-        plot.chart(means.drop_nulls(["low", "high"]), ["arm", x.column, "low", "high"])
-        .mark_area(clip=True)
-        .encode(
-            x=base["x"],
-            y=alt.Y("low:Q", title=y.title),
-            y2="high:Q",
-            color=arms.colour(),
-            opacity=_when_shown(0.12, 0.0),
-        )
-    )
+    band = _band(plot, means, base, arms, x=x, y=y)
     thin = (
         plot.chart(frame, ["arm", "seed", x.column, y.column])
         .mark_line(strokeWidth=1, clip=True)
@@ -171,7 +163,9 @@ def dots(frame: pl.DataFrame, *, x_title: str, y: Axis, arms: Arms, reference: s
     plot = _Plot()
     shown = [name for name in arms.names if name in set(frame["arm"])]
     order = frame["slice"].unique(maintain_order=True).to_list()
-    x = alt.X("slice:N", title=x_title, sort=order, axis=alt.Axis(labelAngle=0, ticks=False))
+    is_wide = len(order) > 1 and sum(len(name) + 1 for name in order) > _MAX_LEVEL_CHARACTERS
+    axis = alt.Axis(labelAngle=-40 if is_wide else 0, labelLimit=110, ticks=False)
+    x = alt.X("slice:N", title=x_title or None, sort=order, axis=axis)
     offset = alt.XOffset(
         "arm:N", sort=shown, scale=alt.Scale(domain=shown, paddingInner=0.3, paddingOuter=0.9)
     )
@@ -192,7 +186,7 @@ def dots(frame: pl.DataFrame, *, x_title: str, y: Axis, arms: Arms, reference: s
     )
     points = (
         plot.chart(frame, frame.columns)
-        .mark_point(size=44, filled=True, clip=True)
+        .mark_point(size=44, filled=True)
         .encode(
             x=x,
             xOffset=offset,
@@ -223,18 +217,7 @@ def law(points: pl.DataFrame, curves: pl.DataFrame, *, x: Axis, y: Axis, arms: A
         "y": y.encode(alt.Y, [*points[y.column], *curves[y.column]]),
         "color": arms.colour(),
     }
-    bounded = curves.drop_nulls(["low", "high"])
-    band = (
-        plot.chart(bounded, ["arm", x.column, "low", "high"])
-        .mark_area(clip=True)
-        .encode(
-            x=base["x"],
-            y=alt.Y("low:Q", title=y.title),
-            y2="high:Q",
-            color=arms.colour(),
-            opacity=_when_shown(0.13, 0.0),
-        )
-    )
+    band = _band(plot, curves, base, arms, x=x, y=y)
     line = (
         plot.chart(curves, ["arm", x.column, y.column])
         .mark_line(strokeWidth=2, clip=True)
@@ -297,6 +280,26 @@ def seed_means(frame: pl.DataFrame, *, x: str, y: str) -> pl.DataFrame:
     return frame.group_by("arm", "point", maintain_order=True).agg(
         pl.col(x).mean(), pl.col(y).mean(), num_seeds=pl.len()
     )
+
+
+def _band(
+    plot: _Plot, frame: pl.DataFrame, base: dict[str, Any], arms: Arms, *, x: Axis, y: Axis
+) -> alt.Chart:
+    """Intervals as areas; those of controls only when one is looked at alone, for they overlap."""
+    is_control = pl.col("arm").is_in([style.name for style in arms.styles if style.is_control])
+    bounded = frame.drop_nulls(["low", "high"]).with_columns(is_control=is_control)
+    band: alt.Chart = (
+        plot.chart(bounded, ["arm", "is_control", x.column, "low", "high"])
+        .mark_area(clip=True)
+        .encode(
+            x=base["x"],
+            y=alt.Y("low:Q", title=y.title),
+            y2="high:Q",
+            color=arms.colour(),
+            opacity=alt.condition(BAND_SHOWN, alt.value(0.13), alt.value(0)),
+        )
+    )
+    return band
 
 
 def _mean_layers(

@@ -28,10 +28,10 @@ from gradatim.report.tables import Tables
 from gradatim.report.wording import flops, listing, percent, small_percent
 
 _CONTROL_WORDS = {
-    ("ceiling", "shuffled"): "the same schedule over a random ranking",
-    ("ceiling", "reversed"): "the same schedule, the hardest first",
-    ("stages", "shuffled"): "the labels dealt out among the blocks at random",
-    ("stages", "reversed"): "the stages backwards in time",
+    ("ceiling", "shuffled"): "the method's schedule over a random ranking of the blocks",
+    ("ceiling", "reversed"): "the method's schedule with the hardest blocks first",
+    ("stages", "shuffled"): "the method's stages, the labels dealt out among the blocks at random",
+    ("stages", "reversed"): "the method's stages backwards in time",
 }
 
 
@@ -154,7 +154,9 @@ def _plan_rows(records: Sequence[Record], arms: Arms) -> list[Row]:
 
 def plan_words(plan: Mapping[str, Any]) -> str:
     """A plan in words; one of an unknown kind as it is written."""
-    kind, control = plan.get("kind"), plan.get("control")
+    kind, control = str(plan.get("kind")), str(plan.get("control"))
+    if (kind, control) in _CONTROL_WORDS:
+        return f"A control: {_CONTROL_WORDS[kind, control]}."
     if kind == "uniform":
         words = "Everything from the start, shuffled"
     elif kind == "ceiling":
@@ -163,8 +165,6 @@ def plan_words(plan: Mapping[str, Any]) -> str:
         words = _stages_words(plan)
     else:
         return json.dumps(dict(plan), ensure_ascii=False)
-    if control is not None:
-        words += f"; a control: {_CONTROL_WORDS.get((kind, control), control)}"
     if plan.get("sample") == "budget":
         words += "; from a random sample as large as the run, every block of it once"
     elif "epochs" in plan:

@@ -38,7 +38,7 @@ _SLICE_TITLES = {
     "band": ("By difficulty band", "difficulty band, 1 is easiest"),
     "level": ("By level", "level, from easy to hard"),
     "source": ("By source", "source"),
-    "split": ("Out of distribution", "split"),
+    "split": ("Out of distribution", ""),
 }
 _MEASURES = {"accuracy": "accuracy", "probability": "probability of the right answer"}
 
@@ -232,8 +232,8 @@ def differences_section(comparison: Comparison, tables: Tables, arms: Arms) -> S
     caption = (
         "Below zero, the arm is ahead at the same compute. Only the right end is a fair comparison "
         "of finished networks: before it, the learning rate has not come down, and a curriculum "
-        "may not yet have shown everything. Bands are 95 % intervals; the first steps may leave "
-        "the frame."
+        "may not yet have shown everything. Bands are 95 % intervals, those of controls when "
+        "one is looked at alone; what leaves the frame is in the CSV."
     )
     csv = ["differences.csv", "difference_means.csv"]
     parts = [Part("figures", figures), Part("caption", caption, csv=csv)]
@@ -261,6 +261,8 @@ def slices_section(comparison: Comparison, tables: Tables, arms: Arms) -> Sectio
     parts: list[Part] = []
     for kind, (heading, x_title) in _SLICE_TITLES.items():
         found = tables.slices.filter(pl.col("kind") == kind)
+        if kind == "split":
+            found = found.with_columns(pl.col("slice").str.replace_all("_", " "))
         if found.is_empty():
             continue
         ends = [0.0, *found["difference"], *found["low"].drop_nulls(), *found["high"].drop_nulls()]
