@@ -21,7 +21,7 @@ demo: $(VENV)/run.stamp  ## the whole way on the graded world; ends with a repor
 	$(BIN)/gradatim demo --out out/demo
 
 test: $(VENV)/dev.stamp  ## the default tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 slow: $(VENV)/dev.stamp  ## the tests that take minutes
 	$(BIN)/pytest -m slow

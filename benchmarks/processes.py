@@ -20,7 +20,7 @@ import torch
 
 from gradatim.compute import rung_shape
 from gradatim.model.network import Network
-from gradatim.train.device import flush_denormals, limit_threads
+from gradatim.train.device import limit_threads
 
 BLOCK_TOKENS, VOCAB_SIZE, BATCH_BLOCKS = 256, 2048, 16
 
@@ -30,7 +30,7 @@ def train_steps(
 ) -> None:
     """Train for about `seconds` after everybody is ready; report tokens a second."""
     limit_threads(num_threads)
-    flush_denormals()
+    torch.set_flush_denormal(True)
     network = Network(rung_shape(rung, vocab_size=VOCAB_SIZE, context_tokens=BLOCK_TOKENS))
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
     tokens_BT = torch.randint(VOCAB_SIZE, (BATCH_BLOCKS, BLOCK_TOKENS))

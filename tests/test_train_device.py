@@ -4,17 +4,20 @@ import pytest
 import torch
 
 from gradatim.errors import SpecError
-from gradatim.train.device import compute_dtype, device_facts, flush_denormals, limit_threads
+from gradatim.train.device import compute_dtype, device_facts, flushed_denormals, limit_threads
 
 CPU = torch.device("cpu")
 
 
-def test_flushing_makes_denormals_zero() -> None:
-    torch.set_flush_denormal(False)
+def test_denormals_are_zero_inside_and_back_outside() -> None:
     denormal = torch.tensor([1e-39])
     assert (denormal * 0.5).item() > 0
-    assert flush_denormals()
-    assert (denormal * 0.5).item() == 0
+    with flushed_denormals():
+        assert (denormal * 0.5).item() == 0
+        with flushed_denormals():
+            pass
+        assert (denormal * 0.5).item() == 0
+    assert (denormal * 0.5).item() > 0
 
 
 def test_threads_are_limited_to_what_was_asked() -> None:

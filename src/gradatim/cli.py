@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -35,6 +34,9 @@ StudyFolder = Annotated[Path, typer.Argument(help="The folder of a study.", meta
 RunFolder = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
 
 _errors = Console(stderr=True)
+
+# Typer brings its own click or uses the installed one, by version: ask it for the class.
+_UsageError: Any = typer.BadParameter.__base__
 
 
 @app.callback()
@@ -303,10 +305,10 @@ def main() -> None:
     debug = "--debug" in sys.argv
     try:
         code = app(standalone_mode=False)
-    except click.ClickException as error:
+    except _UsageError as error:
         error.show()
         sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         _errors.print("stopped; the same command goes on where it was", markup=False)
         sys.exit(130)
     except GradatimError as error:

@@ -226,7 +226,8 @@ def evaluate(
     """
     from gradatim.evaluate.evaluator import Evaluator
     from gradatim.record import Record
-    from gradatim.study.single import load_network, open_store
+    from gradatim.study.single import open_store
+    from gradatim.train.checkpoint import load_network
 
     spec = Record.read(run_folder).spec
     store = open_store(spec)
@@ -262,7 +263,8 @@ def export(run_folder: Path | str, destination: Path | str) -> Path:
     """
     from gradatim.model.convert import save_hf
     from gradatim.record import Record
-    from gradatim.study.single import load_network, open_store
+    from gradatim.study.single import open_store
+    from gradatim.train.checkpoint import load_network
 
     store = open_store(Record.read(run_folder).spec)
     save_hf(

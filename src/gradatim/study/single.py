@@ -6,11 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gradatim.blocks.store import Store
-from gradatim.errors import MismatchError, RecordError
+from gradatim.errors import MismatchError
 from gradatim.evaluate.evaluator import Evaluator
-from gradatim.model.network import Network
 from gradatim.record import Record, RunSpec
-from gradatim.train.checkpoint import read_checkpoint
 from gradatim.train.run import train
 
 
@@ -56,17 +54,3 @@ def run(
     """
     store = open_store(spec)
     return train(spec, folder, store, evaluate=evaluator(spec, store), on_progress=on_progress)
-
-
-def load_network(folder: Path) -> Network:
-    """The network of a run as its latest checkpoint has it, in evaluation mode.
-
-    Raises:
-        RecordError: the run has no checkpoint yet.
-    """
-    checkpoint = read_checkpoint(folder)
-    if checkpoint is None:
-        raise RecordError("has no checkpoint yet", where=str(folder))
-    network = Network(Record.read(folder).spec.shape)
-    network.load_state_dict(dict(checkpoint.weights))
-    return network.eval()

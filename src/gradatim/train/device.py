@@ -10,6 +10,8 @@ so `auto` means float32 there.
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,13 +35,20 @@ def limit_threads(num_threads: int) -> None:
     torch.set_num_threads(num_threads)
 
 
-def flush_denormals() -> bool:
-    """Treat denormal floats as zero in the calling thread and those torch starts later.
+@contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Treat denormal floats as zero in this thread and those torch starts inside, where possible.
 
-    Returns whether the processor can. Call it before the first parallel operation: threads that
-    already run keep their setting.
+    The setting belongs to the processor, not to torch, so it is put back at the end: a program
+    that trains may care about denormals elsewhere. Threads that torch already runs keep theirs.
     """
-    return torch.set_flush_denormal(True)
+    tiny = torch.tensor(1e-310, dtype=torch.float64)
+    were_flushed = bool((tiny * 1.0 == 0).item())
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(were_flushed)
 
 
 def default_device(local_rank: int = 0) -> torch.device:

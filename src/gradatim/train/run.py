@@ -40,7 +40,7 @@ from gradatim.train.checkpoint import (
     restore_weights,
     write_checkpoint,
 )
-from gradatim.train.device import device_facts, flush_denormals
+from gradatim.train.device import device_facts, flushed_denormals
 from gradatim.train.identity import check_same_data, check_same_run, fingerprints
 from gradatim.train.layout import Layout, open_layout
 from gradatim.train.lock import run_lock
@@ -87,8 +87,8 @@ def train(
         NotFiniteError: the loss became infinite or not a number.
     """
     folder = Path(folder)
-    flush_denormals()
     with ExitStack() as stack:
+        stack.enter_context(flushed_denormals())
         layout = stack.enter_context(open_layout())
         if layout.is_writer:
             stack.enter_context(run_lock(folder))
