@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -331,11 +333,19 @@ def _print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=1, allow_nan=False))
 
 
-def _print_table(columns: tuple[str, ...], rows: Any) -> None:
-    table = Table(*columns)
+def _print_table(columns: tuple[str, ...], rows: Sequence[Sequence[str]]) -> None:
+    """A table whose cells are never cut: wider than the terminal rather than wrong."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for index, column in enumerate(columns):
+        is_number = all(row[index][:1].isdigit() for row in rows)
+        table.add_column(column, justify="right" if is_number else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Console(width=max(80, 4 + sum(_column_widths(columns, rows)))).print(table)
+
+
+def _column_widths(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(len(row[index]) for row in [columns, *rows]) + 2 for index in range(len(columns))]
 
 
 def _print_pairs(title: str, values: dict[str, Any]) -> None:

@@ -206,6 +206,6 @@ COLUMNS = (
     "FLOPs",
     "tokens",
     "steps",
-    "memory MiB",
+    "MiB",
     "seconds",
 )
