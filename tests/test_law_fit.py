@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -236,6 +237,20 @@ def test_a_law_that_cannot_be_fitted_says_why() -> None:
     assert laws["compute"].law is None
     assert laws["compute"].reason is not None
     assert "no law from one size" in laws["compute"].reason
+    assert str(laws["compute"]) == f"uniform: no L(C): {laws['compute'].reason}"
+
+
+def test_a_law_says_itself_in_one_line() -> None:
+    (law, *_) = [
+        law
+        for law in fit(ladder_records("ceiling", 0.3), num_bootstrap=20)
+        if law.variable == "parameters"
+    ]
+    assert re.match(
+        r"ceiling: L\(N\) = [0-9.e-]+ \+ [0-9.]+ N\^-0\.[23]\d* "
+        r"\(exponent 0\.\d+ to 0\.\d+, 95 %\), 10 runs of 5 sizes",
+        str(law),
+    ), str(law)
 
 
 def test_unfinished_runs_and_infinite_losses_are_left_out_of_laws() -> None:

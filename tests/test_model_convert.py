@@ -31,6 +31,8 @@ SHAPES = {
 }
 TOKENS = torch.randint(0, 96, (3, 40), generator=torch.Generator().manual_seed(0))
 
+pytestmark = pytest.mark.timeout(600)  # transformers takes minutes to import from a cold, busy disk
+
 each_shape = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
 
 

@@ -113,6 +113,24 @@ class LawFit(_Fit):
     law: PowerLawFit | None
     reason: str | None = None
 
+    def __str__(self) -> str:
+        """One line for people: the law, its exponent's interval, what it rests on."""
+        symbol = "N" if self.variable == "parameters" else "C"
+        if self.law is None:
+            return f"{self.arm}: no L({symbol}): {self.reason}"
+        law = self.law
+        offset = f"{law.offset:.4g} + " if law.has_offset else ""
+        interval = ""
+        if "exponent" in law.intervals:
+            low, high = law.intervals["exponent"]
+            interval = f" (exponent {low:.3f} to {high:.3f}, 95 %)"
+        warnings = "".join(f"; {warning}" for warning in law.warnings)
+        return (
+            f"{self.arm}: L({symbol}) = {offset}{law.coefficient:.4g} "
+            f"{symbol}^-{law.exponent:.4f}{interval}, {law.num_points} runs of "
+            f"{law.num_distinct} sizes{warnings}"
+        )
+
 
 def fit(
     records: Iterable[Record],
