@@ -265,6 +265,8 @@ def test_bfloat16_autocast_gives_float32_losses_near_the_exact_ones() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile uses torch.jit
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_compiled_network_gives_the_same_losses_and_gradients(family: Any) -> None:
     shape = small_shape(family)
