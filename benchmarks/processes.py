@@ -22,18 +22,18 @@ from gradatim.compute import rung_shape
 from gradatim.model.network import Network
 from gradatim.train.device import limit_threads
 
-BLOCK_TOKENS, VOCAB_SIZE, BATCH_BLOCKS = 256, 2048, 16
+BLOCK_TOKENS, VOCAB_SIZE = 256, 2048
 
 
 def train_steps(
-    rung: str, num_threads: int, seconds: float, barrier: Barrier, results: Any
+    rung: str, batch_blocks: int, num_threads: int, seconds: float, barrier: Barrier, results: Any
 ) -> None:
     """Train for about `seconds` after everybody is ready; report tokens a second."""
     limit_threads(num_threads)
     torch.set_flush_denormal(True)
     network = Network(rung_shape(rung, vocab_size=VOCAB_SIZE, context_tokens=BLOCK_TOKENS))
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
-    tokens_BT = torch.randint(VOCAB_SIZE, (BATCH_BLOCKS, BLOCK_TOKENS))
+    tokens_BT = torch.randint(VOCAB_SIZE, (batch_blocks, BLOCK_TOKENS))
 
     def step() -> None:
         loss, _ = network.training_losses(tokens_BT)
@@ -53,12 +53,16 @@ def train_steps(
     results.put(num_steps * tokens_BT.numel() / elapsed)
 
 
-def tokens_per_second(rung: str, *, num_processes: int, num_threads: int, seconds: float) -> float:
+def tokens_per_second(
+    rung: str, batch_blocks: int, *, num_processes: int, num_threads: int, seconds: float
+) -> float:
     """Sum over processes that train at the same time."""
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(num_processes), context.Queue()
     workers = [
-        context.Process(target=train_steps, args=(rung, num_threads, seconds, barrier, results))
+        context.Process(
+            target=train_steps, args=(rung, batch_blocks, num_threads, seconds, barrier, results)
+        )
         for _ in range(num_processes)
     ]
     for worker in workers:
@@ -72,6 +76,7 @@ def tokens_per_second(rung: str, *, num_processes: int, num_threads: int, second
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rungs", nargs="+", default=["20k", "100k", "200k", "500k", "1m", "6m"])
+    parser.add_argument("--batch-blocks", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--json", action="store_true")
@@ -84,6 +89,7 @@ def main() -> None:
                 measured.append(
                     tokens_per_second(
                         rung,
+                        arguments.batch_blocks,
                         num_processes=processes,
                         num_threads=threads,
                         seconds=arguments.seconds,
