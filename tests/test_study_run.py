@@ -16,7 +16,7 @@ from rich.console import Console
 from gradatim.blocks.store import Store
 from gradatim.record import run_id
 from gradatim.study.execute import Job, JobEvent, run_locally
-from gradatim.study.feeding import feeding
+from gradatim.study.feeding import block_labels, feeding
 from gradatim.study.folder import StudyIndex, read_study
 from gradatim.study.plan import plan
 from gradatim.study.progress import StudyProgress
@@ -63,9 +63,16 @@ def test_a_study_runs_and_is_not_run_again(world_store: Store, tmp_path: Path) -
     assert {path: path.stat().st_mtime_ns for path in files} == before
 
     table = feeding(result.records, world_store)
-    assert set(table["label"].unique()) == {f"level {level}" for level in "abcdef"}
+    assert set(table["label"].unique()) <= {f"band {band}" for band in range(1, 6)}
     for (_arm, _progress), rows in table.group_by("arm", "progress"):
         assert rows["share"].sum() == pytest.approx(1.0)
+
+
+def test_feeding_is_labelled_by_what_stages_mix(world_store: Store) -> None:
+    labels = block_labels(world_store, 5, by="level")
+    assert set(labels) == {f"level {level}" for level in "abcdef"}
+    assert len(labels) == world_store.num_blocks
+    assert set(block_labels(world_store, 3, by=None)) == {"band 1", "band 2", "band 3"}
 
 
 def test_one_failed_run_stops_no_other_and_is_reported(world_store: Store, tmp_path: Path) -> None:

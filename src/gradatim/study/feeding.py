@@ -9,16 +9,22 @@ import numpy as np
 import polars as pl
 
 from gradatim.blocks.store import Store
+from gradatim.curriculum.stages import Stages
 from gradatim.record import Record
 
 NUM_INTERVALS = 40
 
 
-def block_labels(store: Store, num_bands: int) -> tuple[str, ...]:
-    """One label a block of the store: its level where the store has several, else its band."""
-    levels = store.column("level")
-    if len({level for level in levels if level}) > 1:
-        return tuple(f"level {level or 'none'}" for level in levels)
+def block_labels(store: Store, num_bands: int, *, by: str | None) -> tuple[str, ...]:
+    """One label a block of the store: what stages mix, else its difficulty band.
+
+    Args:
+        store: the study's store.
+        num_bands: difficulty bands where no arm has stages.
+        by: `level` or `source`, where an arm has stages over them.
+    """
+    if by is not None:
+        return tuple(f"{by} {label or 'none'}" for label in store.column(by))
     return tuple(f"band {band}" for band in store.bands(num_bands))
 
 
@@ -33,9 +39,11 @@ def feeding(records: Sequence[Record], store: Store) -> pl.DataFrame:
     first: dict[tuple[str, str], Record] = {}
     for record in sorted(records, key=lambda record: record.spec.seed):
         first.setdefault((record.spec.arm, record.spec.rung), record)
+    staged = [r.spec.recipe.data for r in records if isinstance(r.spec.recipe.data, Stages)]
+    by = staged[0].by if staged else None
     rows: list[tuple[str, str, float, str, float]] = []
     for (arm, rung), record in first.items():
-        labels = np.array(block_labels(store, record.spec.evaluation.num_bands))
+        labels = np.array(block_labels(store, record.spec.evaluation.num_bands, by=by))
         names, codes = np.unique(labels, return_inverse=True)
         drawn = record.drawn_blocks()
         edges = np.linspace(0, len(drawn), min(NUM_INTERVALS, len(drawn)) + 1).astype(int)
