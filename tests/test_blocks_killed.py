@@ -94,4 +94,6 @@ def test_half_a_store_in_the_building_folder_is_not_taken_for_a_whole_one(
     half = building_folder(tmp_path / "store") / "store"
     half.mkdir(parents=True)
     (half / leftover).write_bytes(b"\x01\x02")
-    build(spec, tmp_path / "store").verify()
+    store = build(spec, tmp_path / "store")
+    store.verify()
+    assert len(store.ids("train")) > 0

@@ -315,7 +315,10 @@ def test_rungs_of_different_stores_are_refused() -> None:
 
 def test_the_same_store_elsewhere_is_the_same_store() -> None:
     moved = run_spec("ceiling", store=StoreReference(path="/elsewhere", fingerprint="f00d"))
-    compare([make_record(run_spec(), decaying(2.0)), make_record(moved, decaying(2.0))])
+    comparison = compare(
+        [make_record(run_spec(), decaying(2.0)), make_record(moved, decaying(2.0))]
+    )
+    assert comparison.difference("ceiling", "uniform") is not None
 
 
 def test_one_arm_with_two_recipes_is_refused() -> None:
