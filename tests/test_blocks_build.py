@@ -15,7 +15,7 @@ from gradatim.blocks.spec import StoreSpec
 from gradatim.blocks.store import Store
 from gradatim.corpus.split import split_of
 from gradatim.difficulty.counts import count_batch
-from gradatim.difficulty.formulas import METRICS
+from gradatim.difficulty.formulas import FORMULAS as METRICS
 from gradatim.errors import InputError, MismatchError, StoreError
 from small_corpus import prose, write_corpus
 

@@ -11,8 +11,8 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "gradatim"
 
 EVERYTHING = {
-    "errors", "settings", "compute", "corpus", "difficulty", "blocks", "curriculum", "recipe",
-    "record", "model", "train", "evaluate", "study", "law", "report", "verbs", "cli",
+    "errors", "settings", "compute", "corpus", "difficulty", "scoring", "blocks", "curriculum",
+    "recipe", "record", "model", "train", "evaluate", "study", "law", "report", "verbs", "cli",
 }  # fmt: skip
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "compute": {"errors"},
     "corpus": {"errors"},
     "difficulty": {"errors", "corpus"},
+    "scoring": {"errors", "corpus", "difficulty"},
     "blocks": {"errors", "corpus", "difficulty"},
     "curriculum": {"errors"},
     "recipe": {"errors", "settings", "compute", "curriculum"},
@@ -31,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"errors", "law", "record", "recipe", "compute"},
     "model": {"errors", "compute"},
     "train": {"errors", "model", "curriculum", "blocks", "recipe", "compute", "record"},
-    "evaluate": {"errors", "model", "blocks", "corpus"},
+    "evaluate": {"errors", "compute", "difficulty", "model", "blocks", "corpus"},
     "study": EVERYTHING - {"law", "report", "verbs", "cli"},
     "verbs": EVERYTHING - {"cli"},
     "cli": EVERYTHING,

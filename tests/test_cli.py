@@ -15,10 +15,11 @@ from typer.testing import CliRunner
 from gradatim import verbs
 from gradatim.blocks.store import Store
 from gradatim.cli import app, main
+from small_corpus import write_corpus
 
 VERBS = (
-    "demo", "build", "plan", "train", "study", "compare", "fit", "report", "evaluate", "explain",
-    "export",
+    "demo", "build", "score", "plan", "train", "study", "compare", "fit", "report", "evaluate",
+    "explain", "export",
 )  # fmt: skip
 ROOT = Path(__file__).parents[1]
 
@@ -153,3 +154,46 @@ def test_a_wrong_store_setting_is_named(capsys: pytest.CaptureFixture[str], tmp_
     assert "block_token" in text
     assert "Did you mean block_tokens?" in text
     assert not (tmp_path / "store").exists()
+
+
+def test_score_prints_a_table_and_the_same_numbers_as_json(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "books.jsonl", num_documents=20)
+    metrics = ("--metrics", "flesch_reading_ease, lix")
+    command = ("score", str(corpus), "--out", str(tmp_path / "scores"), *metrics)
+    text = call(*command)
+    assert "MB/s" in text
+    values = json.loads(call(*command, "--json"))
+    assert values["scored_bytes"] == 0
+    assert list(values["metrics"]) == ["flesch_reading_ease", "lix"]
+    assert f"{values['rows']} passages" in text
+    for row in values["metrics"].values():
+        assert row["p10"] <= row["median"] <= row["p90"]
+        assert all(f"{row[key]:.4g}" in text for key in ("p10", "median", "p90"))
+        assert row["none"] == 0
+
+
+def test_what_score_cannot_do_is_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    corpus = write_corpus(tmp_path / "books.jsonl", num_documents=3)
+    out = ("--out", str(tmp_path / "scores"))
+    code, text = failure(capsys, "score", str(corpus), *out, "--metrics", "lux")
+    assert code == 3
+    assert "no metric lux; did you mean lix?" in text
+    code, text = failure(capsys, "score", str(corpus), *out, "--engine", "slurm")
+    assert code == 3
+    assert "engine: no such engine; expected local or ray; got slurm" in text
+    code, text = failure(capsys, "score", str(tmp_path / "nothing"), *out)
+    assert code == 2
+    assert "no such file or folder" in text
+    assert not (tmp_path / "scores").exists()
+    call("score", str(corpus), *out)
+    code, text = failure(capsys, "score", str(corpus), *out, "--unit", "document")
+    assert code == 6
+    assert 'unit was "passage", now "document"' in text
+
+
+def test_scoring_does_not_wait_for_torch() -> None:
+    modules = "gradatim.scoring.score, gradatim.scoring.engines, gradatim.cli"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from wordfreq import zipf_frequency
 
-from gradatim.difficulty.counts import COUNT_NAMES, count, count_batch
-from gradatim.difficulty.learn import learn_patterns, read_pronunciations
+from gradatim.difficulty.columns import COUNT_NAMES, MEASURE_NAMES
+from gradatim.difficulty.counts import count, count_batch
+from gradatim.difficulty.fitting.syllables import count_words, learn_patterns, read_pronunciations
+from gradatim.difficulty.lexicon import ZIPF_OF_UNKNOWN_CENTI
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 DICTIONARY = DATA / "nltk_data" / "corpora" / "cmudict.zip"
@@ -65,11 +70,11 @@ def test_words_and_sentences_are_those_counted_by_hand(
     text: str, num_words: int, num_sentences: int
 ) -> None:
     counts = count(text)
-    assert (counts.num_words, counts.num_sentences) == (num_words, num_sentences)
+    assert (counts["num_words"], counts["num_sentences"]) == (num_words, num_sentences)
 
 
 SYLLABLES = {
-    1: "the walked makes whole yes I'll don't queen fled eyes hmm I",
+    1: "the THE walked makes whole yes I'll don't queen fled eyes hmm I",
     2: "people table little create science quiet wanted roses evening something business didn't "
     "couldn't o'clock James's café NATO Mr Mrs beyond poem being hundred sacred well-known TV 25",
     3: "beautiful idea created area BBC McDonald",
@@ -84,7 +89,7 @@ SYLLABLES = {
     [(word, number) for number, words in SYLLABLES.items() for word in words.split()],
 )
 def test_syllables_are_those_counted_by_hand(word: str, num_syllables: int) -> None:
-    assert count(word).num_syllables == num_syllables
+    assert count(word)["num_syllables"] == num_syllables
 
 
 def test_a_passage_counted_by_hand() -> None:
@@ -93,32 +98,33 @@ def test_a_passage_counted_by_hand() -> None:
         "He bowed... and left!"
     )
     counts = count(text)
-    assert counts.num_bytes == len(text.encode())
-    assert counts.num_words == 20
-    assert counts.num_sentences == 3
+    assert counts["num_bytes"] == len(text.encode())
+    assert counts["num_words"] == 20
+    assert counts["num_sentences"] == 3
     # It is a truth said Mr.(2) Bell that 2.5(2) cats can't out-run(2) a dog nobody(3) laughed
     # he bowed and left
-    assert counts.num_syllables == 20 + 1 + 1 + 1 + 2
-    assert counts.num_letters == 69
+    assert counts["num_syllables"] == 20 + 1 + 1 + 1 + 2
+    assert counts["num_letters"] == 69
 
 
 def test_letters_of_other_alphabets_are_letters() -> None:
-    assert count("Привет мир").num_letters == 9
-    assert count("Привет мир").num_words == 2
-    assert count("naïve Ærø").num_letters == 8
+    assert count("Привет мир")["num_letters"] == 9
+    assert count("Привет мир")["num_words"] == 2
+    assert count("naïve Ærø")["num_letters"] == 8
 
 
 def test_a_column_a_slice_and_a_list_give_the_same_counts() -> None:
     texts = ["One two.", None, "", "Thrée — four? Five!", "x" * 100]
-    expected = {name: column.tolist() for name, column in count_batch(texts).items()}
-    assert expected["num_words"] == [2, 0, 0, 3, 1]
+    expected = count_batch(texts)
+    assert expected["num_words"].tolist() == [2, 0, 0, 3, 1]
     for kind in (pa.string(), pa.large_string()):
         array = pa.array(["padding", *texts], kind)[1:]
         chunked = pa.chunked_array([array[:2], array[2:2], array[2:]])
         dictionary = array.dictionary_encode()
         for column in (array, chunked, dictionary):
             counts = count_batch(column)
-            assert {name: values.tolist() for name, values in counts.items()} == expected
+            assert counts.whole.tolist() == expected.whole.tolist()
+            assert np.array_equal(counts.measures, expected.measures, equal_nan=True)
     assert count_batch([])["num_words"].tolist() == []
     assert count_batch(pa.chunked_array([], pa.string()))["num_words"].tolist() == []
 
@@ -137,21 +143,150 @@ def test_any_text_has_possible_counts(texts: list[str]) -> None:
     counts = count_batch(texts)
     for i, text in enumerate(texts):
         one = count(text)
-        assert [int(counts[name][i]) for name in COUNT_NAMES] == [
-            getattr(one, name) for name in COUNT_NAMES
-        ]
-        assert one.num_bytes == len(text.encode())
-        assert (one.num_words == 0) == (one.num_sentences == 0)
-        assert one.num_sentences <= one.num_words <= one.num_syllables
-        assert one.num_words <= len(text)
+        assert counts.row(i) == one
+        assert min(one.values()) >= 0
+        assert one["num_bytes"] == len(text.encode())
+        assert one["num_characters"] == len(text)
+        assert (one["num_words"] == 0) == (one["num_sentences"] == 0)
+        assert one["num_sentences"] <= one["num_words"] <= one["num_syllables"]
+        assert one["num_words"] <= len(text)
+        assert one["num_marked_sentences"] <= one["num_sentences"]
+        assert one["max_sentence_words"] ** 2 <= one["sum_squared_sentence_words"]
+        assert one["num_lines"] <= one["num_words"] >= one["num_paragraphs"]
+        assert one["num_distinct_parts"] <= one["num_parts"]
+        assert one["num_common_parts"] <= one["num_parts"]
+        percentiles = [one[f"zipf_p{p}_centi"] for p in (5, 10, 25, 50)]
+        assert percentiles == sorted(percentiles)
+    assert not (counts.measures[:, 1] > 1).any()
+
+
+ADDED = [
+    name
+    for name in COUNT_NAMES
+    if "distinct" not in name and "zipf_p" not in name and not name.startswith("max_")
+]
+"""Counts of two paragraphs are the sums of theirs; the blank line is two spaces."""
 
 
 @settings(deadline=None)  # the first call may compile
 @given(ODD_TEXTS, ODD_TEXTS)
 def test_counts_of_two_paragraphs_are_the_sums(first: str, second: str) -> None:
-    both = count(f"{first}\n\n{second}")
-    for name in COUNT_NAMES[1:]:
-        assert getattr(both, name) == getattr(count(first), name) + getattr(count(second), name)
+    both, one, other = count_batch([f"{first}\n\n{second}", first, second]).whole.tolist()
+    for name, of_both, of_one, of_other in zip(COUNT_NAMES, both, one, other, strict=True):
+        blanks = 2 * (name in ("num_bytes", "num_characters", "num_spaces"))
+        if name in ADDED:
+            assert of_both == of_one + of_other + blanks, name
+
+
+COUNTED_BY_HAND = (
+    "“Mr. Bell’s well-known dogs, Rex and Bo, ran; I ran too!” said Ann (aged 3)...\n"
+    "Was it: “Over”?\n\n"
+    "* The BBC paid $5 -- 5% each -- for naïve Æsop."
+)
+BY_HAND = {
+    "num_characters": 143,
+    "num_lines": 3,
+    "num_paragraphs": 2,
+    "num_words": 27,
+    "num_sentences": 3,
+    "num_marked_sentences": 3,
+    "num_long_words": 1,  # well-known
+    "num_names": 5,  # Bell’s Rex Bo Ann Æsop; Mr. and Over are quoted, BBC is all capitals
+    "num_numbers": 3,
+    "max_sentence_words": 15,
+    "num_stops": 2,  # Mr. and the last
+    "num_questions": 1,
+    "num_exclamations": 1,
+    "num_commas": 2,
+    "num_semicolons": 1,
+    "num_colons": 1,
+    "num_quotes": 4,
+    "num_brackets": 2,
+    "num_dashes": 2,
+    "num_ellipses": 1,
+    "num_symbols": 3,  # * $ %
+    "num_hyphens": 1,
+    "num_apostrophes": 1,
+    "num_digits": 3,
+    "num_parts": 25,  # 27 words, one of two parts, less three numbers
+}
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_the_other_counts_are_those_counted_by_hand(name: str) -> None:
+    assert count(COUNTED_BY_HAND)[name] == BY_HAND[name]
+
+
+def test_common_words_are_no_names_no_numbers_and_known_by_their_frequency() -> None:
+    counts = count("The dog saw Rex on 3 qzxv dogs.")
+    assert counts["num_common_parts"] == 6
+    assert counts["num_unlisted_parts"] == 1
+    zipf = [round(100 * zipf_frequency(word, "en")) for word in ["the", "dog", "saw", "on", "dogs"]]
+    assert counts["sum_zipf_centi"] == sum(zipf) + ZIPF_OF_UNKNOWN_CENTI
+    assert counts["sum_squared_zipf_centi"] == sum(z * z for z in zipf) + ZIPF_OF_UNKNOWN_CENTI**2
+    assert counts["sum_name_zipf_centi"] == round(100 * zipf_frequency("rex", "en"))
+    assert counts["num_below_zipf_3"] == 1
+    assert count("a dog's tail")["num_unlisted_parts"] == 0
+    assert count("a kittiwake's tail")["num_unlisted_parts"] == 0  # known by its stem
+
+
+def test_low_percentiles_of_frequency_are_those_of_the_words() -> None:
+    zipf = [zipf_frequency(word, "en") for word in DIVERSE_WORDS]
+    counts = count(DIVERSE)
+    for percent in (5, 10, 25, 50):
+        exact = float(np.quantile(zipf, percent / 100, method="inverted_cdf"))
+        assert counts[f"zipf_p{percent}_centi"] == pytest.approx(100 * exact, abs=10)
+
+
+DIVERSE = (
+    "the cat sat on the mat and the dog lay by the door while rain fell upon the old tin roof and "
+    "nobody in the house cared to notice that the evening had come or that the fire was out for "
+    "good because everyone was asleep but me and the cat who watched the dog dream of rabbits and "
+    "long green fields where the sun never sets and the hedges are full of birds"
+)
+DIVERSE_WORDS = DIVERSE.split(" ")
+
+
+def reference_mtld(words: list[str]) -> float | None:
+    def factors(words: list[str]) -> float:
+        number, run = 0.0, []
+        for word in words:
+            run.append(word)
+            if len(set(run)) / len(run) < 0.72:
+                number, run = number + 1, []
+        return number + ((1 - len(set(run)) / len(run)) / 0.28 if run else 0)
+
+    forwards, backwards = factors(words), factors(words[::-1])
+    return (len(words) / forwards + len(words) / backwards) / 2 if forwards and backwards else None
+
+
+def reference_mattr(words: list[str]) -> float | None:
+    windows = [set(words[i : i + 50]) for i in range(len(words) - 49)]
+    return float(np.mean([len(window) for window in windows])) / 50 if windows else None
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(DIVERSE_WORDS), max_size=300))
+@example(DIVERSE_WORDS)
+@example(DIVERSE_WORDS[:50])
+@example(["the"] * 60)
+def test_diversity_is_that_of_its_definition(words: list[str]) -> None:
+    counts = count_batch([" ".join(words)])
+    for name, expected in zip(
+        MEASURE_NAMES, (reference_mtld(words), reference_mattr(words)), strict=True
+    ):
+        assert counts.measure(name).tolist() == [
+            None if expected is None else pytest.approx(expected)
+        ]
+
+
+def test_a_text_of_very_many_words_does_not_depend_on_its_neighbours() -> None:
+    letters = np.random.default_rng(0).integers(97, 123, (20_000, 5)).astype(np.uint8)
+    many = " ".join(row.tobytes().decode() for row in letters)
+    assert count(many)["num_distinct_parts"] == len(set(many.split()))
+    together = count_batch(["A cat.", many, "A cat."])
+    assert together.row(0) == together.row(2) == count("A cat.")
+    assert together.row(1) == count(many)
 
 
 def test_patterns_are_learned_from_the_words_they_right() -> None:
@@ -172,3 +307,7 @@ def test_syllables_agree_with_the_pronouncing_dictionary() -> None:
     counted = count_batch(words)["num_syllables"].tolist()
     right = [n in pronunciations[word] for word, n in zip(words, counted, strict=True)]
     assert sum(right) / len(right) > 0.95
+    running = count_words(text for text in pl.read_parquet(DATA / "clear.parquet")["text"] if text)
+    known = [(number, word) for word, number in running.items() if word in pronunciations]
+    is_right = dict(zip(words, right, strict=True))
+    assert sum(n for n, word in known if is_right[word]) / sum(n for n, _ in known) > 0.97

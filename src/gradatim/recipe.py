@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -19,7 +20,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gradatim.curriculum.timeline import DataTimeline
+from gradatim.curriculum.timeline import DataTimeline, metrics_of
 from gradatim.curriculum.uniform import Uniform
 from gradatim.settings import read_yaml, read_yaml_file, validated
 
@@ -99,6 +100,77 @@ def rate_factor(rate: Rate, progress: float) -> float:
     return 1.0
 
 
+class ScoresReference(BaseModel):
+    """Scores that a model gave a store's blocks: which ones, and what they cost.
+
+    Args:
+        name: of the table beside the store; its columns are the metrics `name/column`.
+        fingerprint: of its values and of everything that decided them.
+        scoring_flops: of the forward passes that made it.
+        reference_flops: of training the models that made it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str
+    fingerprint: str
+    scoring_flops: float = Field(ge=0)
+    reference_flops: float = Field(ge=0)
+
+
+class Scoring(BaseModel):
+    """Who pays for the scores that a run's recipe uses.
+
+    By default every run that uses them, whole and out of its own budget, as if it stood alone: the
+    forward passes over the blocks, and the training of the models that made them. Only then is an
+    arm at equal compute with one that needs no model.
+
+    Args:
+        charge_reference: whether training those models is charged, or only noted in the ledger; for
+            models that are there anyway.
+        num_sharing_runs: share the cost evenly among so many runs; what the others pay is noted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    charge_reference: bool = True
+    num_sharing_runs: int = Field(default=1, ge=1)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """FLOPs by account that a run spends before its first step: charged, and only noted."""
+
+    charged: Mapping[str, float]
+    noted: Mapping[str, float]
+
+    @property
+    def charged_flops(self) -> float:
+        """Sum of the charged accounts."""
+        return sum(self.charged.values())
+
+
+def scoring_costs(scores: Sequence[ScoresReference], scoring: Scoring) -> Costs:
+    """What the scores of a run cost it, in the accounts `scoring` and `reference`."""
+    totals = {
+        "scoring": sum(reference.scoring_flops for reference in scores),
+        "reference": sum(reference.reference_flops for reference in scores),
+    }
+    charged, noted = {}, {}
+    num_others = scoring.num_sharing_runs - 1
+    for account, flops in totals.items():
+        if not flops:
+            continue
+        if account == "reference" and not scoring.charge_reference:
+            noted[account] = flops
+            continue
+        charged[account] = flops / scoring.num_sharing_runs
+        if num_others:
+            runs = "1 other run" if num_others == 1 else f"{num_others} other runs"
+            noted[f"{account}, paid by {runs}"] = flops - charged[account]
+    return Costs(charged, noted)
+
+
 class Recipe(BaseModel):
     """One value for each timeline. The default is the plain baseline."""
 
@@ -127,6 +199,11 @@ class Recipe(BaseModel):
     def to_yaml(self) -> str:
         """The complete recipe, defaults written out."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    @property
+    def score_tables(self) -> tuple[str, ...]:
+        """Names of the tables of model scores that the data timeline reads, sorted."""
+        return tuple(sorted({m.partition("/")[0] for m in metrics_of(self.data) if "/" in m}))
 
     @property
     def fingerprint(self) -> str:

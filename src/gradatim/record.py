@@ -3,8 +3,8 @@
 A run folder holds `spec.yaml` (the complete specification), `environment.json` (where it ran),
 `events.jsonl` (what happened, without a clock, so that a killed and resumed run leaves the same
 bytes as an undisturbed one), `timings.jsonl` (the clock), `blocks.bin` and `losses.bin` (every
-block drawn and its loss, uint32 and float32, one row of the batch a step) and `checkpoints/`.
-Everything is appended; a resumed run first cuts the files back to its checkpoint's offsets.
+block drawn and its loss, uint32 and float32, a batch a step) and `checkpoints/`. Everything is
+appended; a resumed run first cuts the files back to its checkpoint's offsets.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Self
+from typing import Annotated, Any, BinaryIO, Literal, Self
 
 import numpy as np
 import polars as pl
@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gradatim.compute import Shape
 from gradatim.errors import RecordError
-from gradatim.recipe import Recipe
+from gradatim.recipe import Recipe, ScoresReference, Scoring
 
 EVENT_KINDS = ("start", "step", "evaluate", "sample", "finish", "not_finite")
 
@@ -48,10 +48,11 @@ class _Spec(BaseModel):
 
 
 class StoreReference(_Spec):
-    """A block store: where it lies, and the fingerprint it must have there."""
+    """A block store and the model scores a run uses: where, and with which fingerprints."""
 
     path: str
     fingerprint: str
+    scores: tuple[ScoresReference, ...] = ()
 
 
 class OptimizerSpec(_Spec):
@@ -89,16 +90,22 @@ class RunSpec(_Spec):
     evaluation: EvaluationSpec = EvaluationSpec()
     checkpoint_every_fraction: float = Field(default=0.1, gt=0, le=1)
     keep_checkpoints: int = Field(default=2, ge=1)
+    keep_checkpoints_at: tuple[Annotated[float, Field(gt=0, le=1)], ...] = ()
+    scoring: Scoring = Scoring()
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: bool = False
 
 
 def run_id(spec: RunSpec) -> str:
-    """16 hex digits naming the run: a hash of the whole specification.
+    """16 hex digits naming the run: a hash of the whole specification but for the store's path.
 
-    The store counts by its fingerprint, not by its path: a moved store is the same store.
+    Settings that came later count only where they are used, so that older runs keep their names.
     """
     content = spec.model_dump(mode="json", exclude={"store": {"path"}})
+    if not spec.store.scores:
+        del content["scoring"], content["store"]["scores"]
+    if not spec.keep_checkpoints_at:
+        del content["keep_checkpoints_at"]
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
 
@@ -145,9 +152,8 @@ def write_environment(folder: Path, content: Mapping[str, Any]) -> None:
 class RunWriter:
     """Appends to a run folder. Lines are buffered until `flush`.
 
-    A checkpoint is `flush(sync=True)`, then `offsets()` stored with the weights; resuming is
-    `truncate(offsets)` before anything is appended (`truncate({})` starts over). Each writer is
-    one segment of the `clock` (seconds from any origin), so the seconds of a resumed run add up.
+    A checkpoint is `flush(sync=True)`, then `offsets()`; resuming is `truncate(offsets)` before
+    anything is appended. Each writer is one segment of the `clock` (seconds from any origin).
     """
 
     def __init__(self, folder: Path | str, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -204,11 +210,8 @@ class RunWriter:
         for name in RESUMED_FILES:
             size = (self.folder / name).stat().st_size
             if size < offsets.get(name, 0):
-                raise RecordError(
-                    f"has {size} bytes, the checkpoint says {offsets[name]}",
-                    where=str(self.folder / name),
-                    remedy=_REMEDY,
-                )
+                problem = f"has {size} bytes, the checkpoint says {offsets[name]}"
+                raise RecordError(problem, where=str(self.folder / name), remedy=_REMEDY)
         for name in RESUMED_FILES:
             self._files[name].truncate(offsets.get(name, 0))
             self._files[name].seek(0, os.SEEK_END)
@@ -279,10 +282,8 @@ class Record:
         return pl.DataFrame(rows, schema=_STEP_COLUMNS)
 
     def evaluations(self) -> pl.DataFrame:
-        """Long table, one row a measured value.
-
-        `measure` is `bits_per_byte` (names `all`, `band/1`, `level/a`, `source/...`), `accuracy`
-        or `probability` (names of tasks, such as `held_out/b`, with their chance rate).
+        """Long table: `measure` is `bits_per_byte` (names `all`, `band/1`, `source/...`), or
+        `accuracy` or `probability` (names of tasks, such as `held_out/b`, with their chance rate).
         """
         rows = [row for event in self.events("evaluate") for row in _evaluation_rows(event)]
         return pl.DataFrame(rows, schema={**_CLOCK, **_VALUE}, orient="row")
@@ -301,8 +302,7 @@ class Record:
         row_bytes = self.spec.batch_blocks * dtype.itemsize
         num_steps, rest_bytes = divmod(len(content), row_bytes)
         if self.finish is not None and (rest_bytes or num_steps != self.finish["step"]):
-            expected = f"{self.finish['step']} steps of {row_bytes} bytes"
-            got = f"{len(content)} bytes"
+            expected, got = f"{self.finish['step']} steps of {row_bytes} bytes", f"{len(content)}"
             raise RecordError("is damaged", where=str(path), expected=expected, got=got)
         values = np.frombuffer(content[: num_steps * row_bytes], dtype=dtype)
         return values.reshape(num_steps, self.spec.batch_blocks)

@@ -8,11 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradatim.difficulty.counts import count_batch
-from gradatim.difficulty.formulas import (
-    flesch_kincaid_grade,
-    flesch_reading_ease,
-    reading_age_years,
-)
+from gradatim.difficulty.formulas import flesch_kincaid_grade, flesch_reading_ease
+from gradatim.difficulty.reading_age import reading_age
 
 # A block without one word (another script, a table of signs) has no readability. It counts as
 # the hardest there is, so that a rising ceiling lets it in last.
@@ -23,7 +20,7 @@ def scores(texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
     """Column name to one finite number a text."""
     counts = count_batch(texts)
     columns = {
-        "reading_age": reading_age_years(counts),
+        "reading_age": reading_age(counts).years,
         "flesch_reading_ease": flesch_reading_ease(counts),
         "flesch_kincaid_grade": flesch_kincaid_grade(counts),
     }

@@ -5,9 +5,10 @@
     tokenizer.json   what the ids mean
     tasks.jsonl      evaluation items, in the graded world
     store.json       sizes, fingerprints, settings, and the report of the build
+    scores/          what models said of the blocks later (`blocks/score_tables.py`)
 
 A block's id is its row, for life. A store is written once (`blocks/build.py`), appears whole by
-one rename, and is never changed.
+one rename, and is never changed; tables of scores are only put beside it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 from tokenizers import Tokenizer
 
+from gradatim.blocks import score_tables
+from gradatim.blocks.score_tables import ScoreTable
 from gradatim.blocks.tokenizer import Vocabulary
 from gradatim.difficulty.bands import band_edges, band_of
 from gradatim.errors import StoreError
@@ -196,9 +199,16 @@ class Store:
     def column(self, name: str) -> Any:
         """One column of the block table: an array of numbers, or a list of texts.
 
+        `TABLE/COLUMN` is a column of the scores beside the store, NaN where a block has no value.
+
         Raises:
             StoreError: there is no such column.
         """
+        scores = score_tables.split_column(name)
+        if scores is not None:
+            return score_tables.read_column(
+                self.path, *scores, num_blocks=self.num_blocks, store_fingerprint=self.fingerprint
+            )
         if name not in BLOCK_SCHEMA.names:
             raise StoreError(
                 "the block table has no such column",
@@ -209,6 +219,14 @@ class Store:
         column = self.table[name]
         is_number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
         return column.to_numpy() if is_number else column.to_pylist()
+
+    def score_table(self, name: str) -> ScoreTable:
+        """What a table of scores beside the store says of itself.
+
+        Raises:
+            StoreError: there is none of that name, or it is damaged.
+        """
+        return score_tables.read_table(self.path, name)
 
     def ids(self, split: str) -> NDArray[np.uint32]:
         """Ids of the blocks of one split, ascending."""

@@ -11,9 +11,10 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
+import pyarrow as pa
 
 from gradatim.corpus.hashes import HashSet
 from gradatim.corpus.hub import HUB_PREFIX, HubLocation
@@ -21,6 +22,7 @@ from gradatim.corpus.locations import CorpusFile, find_files
 from gradatim.corpus.readers import OR_SKIP, Report, Row, read_json_lines, read_parquet, read_text
 from gradatim.errors import InputError
 
+Part = TypeVar("Part")
 Location = str | Path | Sequence[str | Path]
 
 TEXT_COLUMNS = ("text", "content", "body")
@@ -99,7 +101,7 @@ def read_documents(
         MissingExtraError: `hf://` without the extra `hf`.
     """
     notes = Skipped() if skipped is None else skipped
-    columns = _Columns(text_column, id_column, source_column, level_column)
+    columns = Columns(text_column, id_column, source_column, level_column)
     report = _stop if on_bad == "stop" else notes.note
     unique = _UniqueIds()
     num_documents = 0
@@ -121,7 +123,7 @@ def document_stem(document_id: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Columns:
+class Columns:
     """The columns asked for; None means: guess."""
 
     text: str | None = None
@@ -170,31 +172,49 @@ def _parts(location: Location) -> Iterator[CorpusFile | HubLocation]:
 
 
 def _documents_of(
-    part: CorpusFile | HubLocation, columns: _Columns, report: Report
+    part: CorpusFile | HubLocation, columns: Columns, report: Report
 ) -> Iterator[Document]:
     """The documents of one file; a file that breaks off is reported after what it gave."""
     if isinstance(part, CorpusFile) and part.format == "text":
-        columns = _Columns()  # plain text has none to ask for
+        columns = Columns()  # plain text has none to ask for
+    rows = unbroken(_rows_of(part, columns, report), part.where, report)
+    return documents_of(rows, columns, part.name, part.source, report=report)
+
+
+def unbroken(rows: Iterator[Part], where: str, report: Report) -> Iterator[Part]:
+    """The rows or batches of a file up to where it breaks off, which is reported."""
     try:
-        for row in _rows_of(part, columns, report):
-            try:
-                yield _document(row, columns, part.name, part.source)
-            except InputError as error:
-                report(error)
+        yield from rows
     except InputError as error:
         report(error)
-    except OSError as error:
+    except (OSError, pa.ArrowInvalid) as error:
         report(
             InputError(
                 "cannot be read to its end",
-                where=part.where,
+                where=where,
                 got=str(error),
                 remedy="Check that the file is complete and may be read" + OR_SKIP,
             )
         )
 
 
-def _rows_of(part: CorpusFile | HubLocation, columns: _Columns, report: Report) -> Iterator[Row]:
+def documents_of(
+    rows: Iterator[Row], columns: Columns, name: str, source: str, *, report: Report
+) -> Iterator[Document]:
+    """Rows as documents; one that cannot be used is reported.
+
+    Args:
+        name: of the file, for the ids of rows that have none.
+        source: of rows that do not say.
+    """
+    for row in rows:
+        try:
+            yield _document(row, columns, name, source)
+        except InputError as error:
+            report(error)
+
+
+def _rows_of(part: CorpusFile | HubLocation, columns: Columns, report: Report) -> Iterator[Row]:
     if isinstance(part, HubLocation):
         return part.read(lambda names: list(columns.chosen(names, part.where).values()))
     if part.format == "parquet":
@@ -206,7 +226,7 @@ def _rows_of(part: CorpusFile | HubLocation, columns: _Columns, report: Report) 
     return read_text(part.path, report)
 
 
-def _document(row: Row, columns: _Columns, name: str, source: str) -> Document:
+def _document(row: Row, columns: Columns, name: str, source: str) -> Document:
     chosen = columns.chosen(list(row.values), row.where)
     text = row.values[chosen["text"]]
     if not isinstance(text, str):

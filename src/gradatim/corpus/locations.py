@@ -6,7 +6,8 @@ import glob
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any
 
 from gradatim.errors import InputError
 
@@ -59,16 +60,52 @@ def find_files(location: str | Path) -> Iterator[CorpusFile]:
         )
 
 
+def remote_files(filesystem: Any, path: str, location: str) -> list[CorpusFile]:
+    """The same for a path of an fsspec file system; `location` is its URL, for messages.
+
+    Raises:
+        InputError: nothing there, or nothing of a known kind.
+    """
+    if filesystem.isfile(path):
+        kind = _format_of(Path(path))
+        if kind is None:
+            raise _unknown_kind(Path(path), location)
+        return [CorpusFile(Path(path), kind, PurePosixPath(path).name, _stem(Path(path)))]
+    is_pattern = glob.has_magic(path)
+    root = PurePosixPath(*_leading_parts(Path(path))) if is_pattern else PurePosixPath(path)
+    paths = filesystem.glob(path) if is_pattern else filesystem.find(path)
+    found = []
+    for inner in sorted(paths):
+        name = PurePosixPath(inner).relative_to(root)
+        kind = _format_of(Path(inner))
+        if kind is not None and (is_pattern or not _is_hidden(name)):
+            source = PurePosixPath(inner).parent.name if kind == "text" else _stem(Path(inner))
+            found.append(CorpusFile(Path(inner), kind, name.as_posix(), source or "text"))
+    if not found:
+        raise InputError(
+            "nothing there that can be read",
+            where=location,
+            expected=_READABLE,
+            got=f"{len(paths)} other files",
+            remedy="Check the location",
+        )
+    return found
+
+
+def _unknown_kind(path: PurePath, where: str) -> InputError:
+    return InputError(
+        "not a kind of file that can be read",
+        where=where,
+        expected=_READABLE,
+        got=path.suffix or "no suffix",
+        remedy="Rename or convert the file",
+    )
+
+
 def _named_file(path: Path) -> CorpusFile:
     kind = _format_of(path)
     if kind is None:
-        raise InputError(
-            "not a kind of file that can be read",
-            where=str(path),
-            expected=_READABLE,
-            got=path.suffix or "no suffix",
-            remedy="Rename or convert the file",
-        )
+        raise _unknown_kind(path, str(path))
     return CorpusFile(path, kind, path.name, _stem(path))
 
 

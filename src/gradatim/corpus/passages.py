@@ -1,35 +1,23 @@
 """Documents cut into passages short enough to have one difficulty, and exact duplicates dropped.
 
 A cut is looked for where a reader would pause: between paragraphs, else between sentences, else
-between lines, else between words, else (a word longer than a passage) between characters. The
-search walks backwards from the longest passage allowed with compiled byte searches over one small
-window a passage, so cutting costs one pass over the text.
+between lines, else between words, else (a word longer than a passage) between characters.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from gradatim.corpus.cutting import passage_spans
 from gradatim.corpus.documents import Document
 from gradatim.corpus.hashes import HashSet
 from gradatim.errors import SpecError
 
 _LEAST_MAX_BYTES = 16
-
-_PARAGRAPH = re.compile(rb"\n[ \t\r]*\n")
-_SENTENCE = re.compile(rb"""[.!?](?:["')\]*_]|\xe2\x80[\x99\x9d])*(?=\s)""")
-_ABBREVIATED = re.compile(
-    rb"(?:\b(?:Mr|Mrs|Ms|Dr|St|Prof|Rev|Hon|Capt|Col|Gen|Lt|Sgt|Messrs|Mme|Mlle|Gov|Sen|vs|cf|viz"
-    rb"|e\.g|i\.e)|(?:^|[^\w'])[A-HJ-Z])\.$"
-)
-_LONGEST_ABBREVIATION = 8
-_LINE = re.compile(rb"\n")
-_WORD = re.compile(rb"\s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,62 +56,11 @@ def cut(
             got=f"max_bytes {max_bytes}, min_bytes {min_bytes}",
         )
     data = document.text.encode()
-    index = 0
-    start = 0
-    while start < len(data):
-        end = _cut_after(data, start, max_bytes, min_bytes)
-        text = data[start:end].decode().strip()
-        start = end
-        if text:
-            yield Passage(document.id, index, text, document.source, document.level, document.split)
-            index += 1
-
-
-def _cut_after(data: bytes, start: int, max_bytes: int, min_bytes: int) -> int:
-    """Where the passage that begins at `start` ends: the last of the best borders in reach."""
-    remaining = len(data) - start
-    if remaining <= max_bytes:
-        return len(data)
-    lowest = start + max(min_bytes, 1)
-    highest = start + min(max_bytes, remaining - min_bytes)  # leave the last passage its minimum
-    for border in (_PARAGRAPH, None, _LINE, _WORD):  # None: a sentence's end
-        cut = (
-            _last_sentence_end(data, lowest, highest)
-            if border is None
-            else _last_match_start(border, data, lowest, highest)
-        )
-        if cut is not None:
-            return cut
-    while data[highest] & 0xC0 == 0x80:  # never within a character
-        highest -= 1
-    return highest
-
-
-def _last_match_start(
-    border: re.Pattern[bytes], data: bytes, lowest: int, highest: int
-) -> int | None:
-    """Start of the last border whose start lies in [lowest, highest]."""
-    # A border is a few bytes: the slack lets one that starts at `highest` match to its end.
-    last = None
-    for match in border.finditer(data, lowest, highest + 8):
-        if match.start() > highest:
-            break
-        last = match.start()
-    return last
-
-
-def _last_sentence_end(data: bytes, lowest: int, highest: int) -> int | None:
-    """End of the last sentence that ends in [lowest, highest]; `Mr.` and `J.` end none."""
-    ends = [
-        match
-        for match in _SENTENCE.finditer(data, lowest - 1, highest + 1)
-        if lowest <= match.end() <= highest
-    ]
-    for match in reversed(ends):
-        stop = match.start() + 1
-        if not _ABBREVIATED.search(data[max(0, stop - _LONGEST_ABBREVIATION) : stop]):
-            return match.end()
-    return None
+    view = np.frombuffer(data, np.uint8)
+    spans = passage_spans(view, np.array([0, len(data)]), max_bytes, min_bytes)
+    for index, (start, end) in enumerate(zip(*(ends.tolist() for ends in spans[1:]), strict=True)):
+        text = data[start:end].decode()
+        yield Passage(document.id, index, text, document.source, document.level, document.split)
 
 
 class Deduplicator:

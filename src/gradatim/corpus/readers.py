@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gradatim.corpus.storage import open_input, open_stream
 from gradatim.errors import InputError
 
 MAX_LINE_BYTES = 64 * 2**20
@@ -26,7 +27,6 @@ MAX_TEXT_BYTES = 8 * 2**20
 
 _PARQUET_BATCH_BYTES = 8 * 2**20
 _STREAM_BYTES = 2**20
-_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
 OR_SKIP = ', or go on without it: on_bad="skip" (--on-bad skip)'
 """The end of the remedy of every error that skipping gets around."""
@@ -49,20 +49,39 @@ class Row:
     values: Mapping[str, object]
 
 
-def read_json_lines(path: Path, report: Report) -> Iterator[Row]:
+def read_json_lines(
+    path: Path | str,
+    report: Report,
+    *,
+    first_byte: int = 0,
+    end_byte: int | None = None,
+    lines_before: int = 0,
+) -> Iterator[Row]:
     """One row a line; empty lines are passed over.
 
     Lines longer than `MAX_LINE_BYTES` are reported without being held in memory.
+
+    Args:
+        path: a path or URL.
+        report: takes what cannot be read.
+        first_byte, end_byte: only lines that begin in this range of an uncompressed file.
+        lines_before: lines that begin before `first_byte`.
     """
-    with _open_stream(path) as stream:
-        number = 0
-        while line := stream.readline(MAX_LINE_BYTES + 1):
+    with open_stream(path) as stream:
+        at = _seek_line(stream, first_byte)
+        number = lines_before
+        while end_byte is None or at < end_byte:
+            line = stream.readline(MAX_LINE_BYTES + 1)
+            if not line:
+                return
+            at += len(line)
             number += 1
             where = f"{path}:{number}"
             if len(line) > MAX_LINE_BYTES:
                 report(_line_too_long(where))
                 while line and not line.endswith(b"\n"):
                     line = stream.readline(_STREAM_BYTES)
+                    at += len(line)
                 continue
             if number == 1:
                 line = line.removeprefix(codecs.BOM_UTF8)
@@ -74,15 +93,59 @@ def read_json_lines(path: Path, report: Report) -> Iterator[Row]:
                 report(error)
 
 
+def _seek_line(stream: io.BufferedReader, first_byte: int) -> int:
+    """Goes to the first line that begins at `first_byte` or behind it; returns where that is."""
+    if first_byte == 0:
+        return 0
+    at = stream.seek(first_byte - 1)
+    while line := stream.readline(_STREAM_BYTES):
+        at += len(line)
+        if line.endswith(b"\n"):
+            break
+    return at
+
+
+def count_lines(path: Path | str, first_byte: int, end_byte: int) -> int:
+    """How many lines begin in a range of bytes of an uncompressed file."""
+    num_lines = int(first_byte == 0 and end_byte > 0)
+    with open_stream(path) as stream:
+        at = stream.seek(max(first_byte - 1, 0))
+        while at < end_byte - 1:
+            data = stream.read(min(_STREAM_BYTES, end_byte - 1 - at))
+            if not data:
+                break
+            num_lines += data.count(b"\n")
+            at += len(data)
+    return num_lines
+
+
 def read_parquet(path: Path, choose: Callable[[list[str]], list[str]]) -> Iterator[Row]:
     """One row a table row, with the columns that `choose` picks from the file's column names.
 
     Raises:
         InputError: the file is no parquet; and whatever `choose` raises.
     """
+    file = open_parquet(path)
+    with file:
+        # One column may serve two roles, and the file, not the request, decides the order.
+        columns = list(dict.fromkeys(choose(file.schema_arrow.names)))
+        number = 0
+        for batch in file.iter_batches(batch_size=rows_a_batch(file, columns), columns=columns):
+            for values in zip(*(python_values(array) for array in batch.columns), strict=True):
+                number += 1
+                record = dict(zip(batch.schema.names, values, strict=True))
+                yield Row(f"{path}: row {number}", number, record)
+
+
+def open_parquet(path: Path | str) -> pq.ParquetFile:
+    """A parquet file at a path or URL, to be read in small buffers.
+
+    Raises:
+        InputError: the file is no parquet.
+    """
     try:
         # Small buffers instead of whole column chunks: a row group may be larger than memory.
-        file = pq.ParquetFile(path, buffer_size=_STREAM_BYTES, pre_buffer=False)
+        return pq.ParquetFile(open_input(path), buffer_size=_STREAM_BYTES, pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
         raise InputError(
             "cannot be read as parquet",
@@ -90,24 +153,15 @@ def read_parquet(path: Path, choose: Callable[[list[str]], list[str]]) -> Iterat
             got=_first_line(error),
             remedy="Check that the file is complete" + OR_SKIP,
         ) from error
-    with file:
-        # One column may serve two roles, and the file, not the request, decides the order.
-        columns = list(dict.fromkeys(choose(file.schema_arrow.names)))
-        number = 0
-        for batch in file.iter_batches(batch_size=_rows_a_batch(file, columns), columns=columns):
-            for values in zip(*(_values(array) for array in batch.columns), strict=True):
-                number += 1
-                record = dict(zip(batch.schema.names, values, strict=True))
-                yield Row(f"{path}: row {number}", number, record)
 
 
-def read_text(path: Path, report: Report) -> Iterator[Row]:
+def read_text(path: Path | str, report: Report) -> Iterator[Row]:
     """The whole file as one row with the field `text`, line ends made `\\n`.
 
     A file longer than `MAX_TEXT_BYTES` comes as several rows, cut at blank lines, else at line
     ends, else at spaces, so that any size is read in constant memory.
     """
-    with _open_stream(path) as stream:
+    with open_stream(path) as stream:
         offset = 0
         rest = b""
         number = 0
@@ -128,12 +182,6 @@ def read_text(path: Path, report: Report) -> Iterator[Row]:
             offset += end
             if is_last:
                 return
-
-
-def _open_stream(path: Path) -> io.BufferedReader:
-    # Arrow's streams, unlike zstandard's, read on after the first frame and notice a cut-off file.
-    stream = pa.input_stream(str(path), compression=_COMPRESSIONS.get(path.suffix.lower()))
-    return io.BufferedReader(stream, _STREAM_BYTES)
 
 
 def _json_object(line: bytes, where: str) -> dict[str, object]:
@@ -176,7 +224,7 @@ def _line_too_long(where: str) -> InputError:
     )
 
 
-def _rows_a_batch(file: pq.ParquetFile, columns: list[str]) -> int:
+def rows_a_batch(file: pq.ParquetFile, columns: list[str]) -> int:
     """As many rows as hold about 8 MB, by the mean size of the columns' values."""
     metadata = file.metadata
     num_bytes = 1
@@ -190,7 +238,7 @@ def _rows_a_batch(file: pq.ParquetFile, columns: list[str]) -> int:
     return max(1, min(4096, num_rows))
 
 
-def _values(array: pa.Array) -> list[object]:
+def python_values(array: pa.Array) -> list[object]:
     """Python values; a string that is not UTF-8 comes as bytes, for the row to be reported."""
     try:
         return list(array.to_pylist())

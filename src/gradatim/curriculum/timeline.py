@@ -19,6 +19,11 @@ MAX_LABELS_SHOWN = 8
 DataTimeline = Annotated[Uniform | Ceiling | Stages, Field(discriminator="kind")]
 
 
+def metrics_of(spec: DataTimeline) -> tuple[str, ...]:
+    """The difficulty columns a data timeline reads."""
+    return (spec.metric,) if isinstance(spec, Ceiling) else ()
+
+
 def make_curriculum(
     spec: DataTimeline, table: BlockTable, *, num_draws: int, seed: int
 ) -> Curriculum:

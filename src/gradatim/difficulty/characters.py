@@ -7,8 +7,9 @@ after a change here, touch `kernel.py`.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from gradatim.difficulty.compiled import inlined, inner
 
 Bytes = NDArray[np.uint8]
 
@@ -56,8 +57,8 @@ _LATIN = np.array(
 )
 
 
-@njit(cache=True)
-def _character(data: Bytes, i: int, end: int) -> tuple[int, int]:
+@inner
+def point_at(data: Bytes, i: int, end: int) -> tuple[int, int]:
     """Code point and width at `i`; a broken sequence is taken as single bytes."""
     first = int(data[i])
     if first < 0x80:
@@ -72,7 +73,19 @@ def _character(data: Bytes, i: int, end: int) -> tuple[int, int]:
     return first, 1
 
 
-@njit(cache=True)
+@inlined
+def folded(point: int) -> int:
+    """A letter outside ASCII as its small one, in Latin, Greek and Cyrillic."""
+    if 0xC0 <= point < 0xDF and point != 0xD7:
+        return point + 0x20
+    if 0x100 <= point < 0x130 or 0x14A <= point < 0x178:
+        return point | 1
+    if 0x391 <= point < 0x3AA or 0x410 <= point < 0x430:
+        return point + 0x20
+    return point + 0x50 if 0x400 <= point < 0x410 else point
+
+
+@inner
 def _wide_kind(point: int) -> int:
     """Kind of a character outside ASCII; what is not known to be a sign is a letter."""
     if point < 0xC0:
@@ -100,7 +113,7 @@ def _wide_kind(point: int) -> int:
     return LOWER
 
 
-@njit(cache=True)
+@inner
 def _general_punctuation(point: int) -> int:
     if point <= 0x200A or point in (0x2028, 0x2029, 0x202F, 0x205F):
         return NEWLINE if point in (0x2028, 0x2029) else SPACE
@@ -119,23 +132,23 @@ def _general_punctuation(point: int) -> int:
     return MARK if 0x203C <= point <= 0x203D else OTHER
 
 
-@njit(cache=True)
+@inlined
 def kind_at(data: Bytes, i: int, end: int) -> tuple[int, int]:
     """Kind and width of the character at `i`; beyond the end there is blank space."""
     if i >= end:
         return NEWLINE, 1
     if data[i] < 128:
         return int(_ASCII_KINDS[data[i]]), 1
-    point, width = _character(data, i, end)
+    point, width = point_at(data, i, end)
     return _wide_kind(point), width
 
 
-@njit(cache=True)
+@inner
 def symbol_at(data: Bytes, i: int, end: int) -> int:
     """The letter at `i` as 1 to 26; of other alphabets all are one consonant."""
     if data[i] < 128:
         return (int(data[i]) | 32) - 96
-    point, _ = _character(data, i, end)
+    point, _ = point_at(data, i, end)
     if 0xC0 <= point < 0x100:
         return int(_LATIN[point - 0xC0])
     if 0x100 <= point <= 0x105:

@@ -4,61 +4,109 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from gradatim.difficulty.columns import COUNT_NAMES, MEASURE_NAMES
 from gradatim.difficulty.kernel import count_texts
+from gradatim.difficulty.lexicon import Lexicon, lexicon
 from gradatim.difficulty.patterns import automaton
 
-CountColumns = dict[str, NDArray[np.int64]]
+Texts: TypeAlias = Sequence[str | None] | pa.Array | pa.ChunkedArray
+FloatColumn = np.ma.MaskedArray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
-class TextCounts:
-    """Counts of one text; what a word, sentence and syllable is: `gradatim.difficulty.kernel`."""
+class Counts:
+    """Counts of many texts.
 
-    num_bytes: int
-    num_letters: int
-    num_words: int
-    num_sentences: int
-    num_syllables: int
+    Attributes:
+        whole: int64 of shape [num_texts, len(COUNT_NAMES)].
+        measures: float64 of shape [num_texts, len(MEASURE_NAMES)], NaN where there is none.
+    """
+
+    whole: NDArray[np.int64]
+    measures: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return int(self.whole.shape[0])
+
+    def __getitem__(self, name: str) -> NDArray[np.int64]:
+        """One count of every text, by its name in `COUNT_NAMES`.
+
+        Raises:
+            KeyError: there is no such count.
+        """
+        return self.whole[:, _COUNT_INDEX[name]]
+
+    def measure(self, name: str) -> FloatColumn:
+        """One measure of every text, by its name in `MEASURE_NAMES`, masked where there is none.
+
+        Raises:
+            KeyError: there is no such measure.
+        """
+        return np.ma.masked_invalid(self.measures[:, _MEASURE_INDEX[name]])
+
+    def row(self, index: int) -> dict[str, int]:
+        """The counts of one text by name."""
+        return dict(zip(COUNT_NAMES, self.whole[index].tolist(), strict=True))
 
 
-COUNT_NAMES = tuple(TextCounts.__dataclass_fields__)
+_COUNT_INDEX = {name: i for i, name in enumerate(COUNT_NAMES)}
+_MEASURE_INDEX = {name: i for i, name in enumerate(MEASURE_NAMES)}
 
 
-def count(text: str) -> TextCounts:
-    """The counts of one text; all zero but the bytes where it has no word."""
-    columns = count_batch([text])
-    return TextCounts(**{name: int(column[0]) for name, column in columns.items()})
+def count(text: str) -> dict[str, int]:
+    """The counts of one text by name; all zero but those of characters where it has no word."""
+    return count_batch([text]).row(0)
 
 
-def count_batch(texts: Sequence[str | None] | pa.Array | pa.ChunkedArray) -> CountColumns:
-    """The counts of many texts, one int64 column of shape [num_texts] for each of `COUNT_NAMES`.
+def count_batch(texts: Texts, *, known: Lexicon | None = None) -> Counts:
+    """The counts of many texts.
 
     An Arrow string column is read where it lies; a list is laid out as one first. A null counts
-    as an empty text.
+    as an empty text. Other threads go on meanwhile.
+
+    Args:
+        texts: a list, or an Arrow column, chunked or not.
+        known: another lexicon than that of English.
     """
     if isinstance(texts, pa.ChunkedArray):
         chunks = texts.chunks
     else:
         chunks = [texts if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string())]
-    parts = [_count_array(chunk) for chunk in chunks]
-    counts = np.concatenate(parts) if parts else np.zeros((0, len(COUNT_NAMES)), np.int64)
-    return {name: np.ascontiguousarray(counts[:, i]) for i, name in enumerate(COUNT_NAMES)}
+    known = lexicon() if known is None else known
+    parts = [_count_array(chunk, known) for chunk in chunks]
+    if len(parts) == 1:
+        return Counts(*parts[0])
+    whole = [np.zeros((0, len(COUNT_NAMES)), np.int64)] + [part[0] for part in parts]
+    measures = [np.zeros((0, len(MEASURE_NAMES)))] + [part[1] for part in parts]
+    return Counts(np.concatenate(whole), np.concatenate(measures))
 
 
-def _count_array(texts: pa.Array) -> NDArray[np.int64]:
+def text_bytes(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The bytes of an Arrow string column and the offsets of its texts, without a copy.
+
+    Only a column of another type than large_string, or with nulls, is copied.
+    """
     if not pa.types.is_large_string(texts.type):
         texts = texts.cast(pa.large_string())
     if texts.null_count:
         texts = pc.fill_null(texts, "")
     _, offsets_buffer, data_buffer = texts.buffers()
-    if data_buffer is None or data_buffer.size == 0:
-        return np.zeros((len(texts), len(COUNT_NAMES)), np.int64)
+    if len(texts) == 0:
+        return np.zeros(0, np.uint8), np.zeros(1, np.int64)
     offsets = np.frombuffer(offsets_buffer, np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    data = np.frombuffer(data_buffer, np.uint8)
-    return count_texts(data, offsets, automaton())
+    data = np.frombuffer(data_buffer, np.uint8) if data_buffer else np.zeros(0, np.uint8)
+    return data, offsets
+
+
+def _count_array(texts: pa.Array, known: Lexicon) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    data, offsets = text_bytes(texts)
+    counts: tuple[NDArray[np.int64], NDArray[np.float64]]
+    counts = count_texts(data, offsets, automaton(), known.table, np.uint64(known.shift))
+    return counts

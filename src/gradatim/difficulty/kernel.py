@@ -1,18 +1,7 @@
 """One pass over UTF-8 bytes that counts what a reader of English would count.
 
-A *word* is a run of letters and digits, held together by single apostrophes, hyphens and points,
-and by commas and colons between digits: `don't`, `well-known`, `e.g.`, `3.14`, `10:30` and `1,000`
-are one word each. Everything else parts words: spaces, dashes (`--`, en, em), ellipses.
-
-A *sentence* is a run of at least one word that ends at a full stop, question or exclamation mark,
-an ellipsis, a blank line, or the end of the text. A mark ends no sentence when a small letter
-follows (`"Where?" he asked`), except that a plain full stop does; a full stop ends none after a
-title (`Mr.`), an initial (`J. Smith`, `U.S. Army`), a list number at the start of a sentence, nor,
-unless a capital follows, after the likes of `etc.` and `p.m.`
-
-*Syllables* are runs of vowel letters less silent final e's, corrected by letter patterns learned
-from a pronouncing dictionary (see `gradatim.difficulty.patterns`). A digit counts as one syllable,
-so does each letter of a vowelless word in capitals.
+What a word is: `gradatim.difficulty.words`; a sentence: `gradatim.difficulty.sentences`; a
+syllable: `gradatim.difficulty.syllables`; what the counts are: `gradatim.difficulty.columns`.
 """
 
 from __future__ import annotations
@@ -21,303 +10,208 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from gradatim.difficulty import columns as c
 from gradatim.difficulty.characters import (
     APOSTROPHE,
-    ASCII_SYMBOLS,
     CLOSER,
     DASH,
     DIGIT,
     ELLIPSIS,
     HYPHEN,
-    JOINER,
     LOWER,
+    MARK,
     NEWLINE,
     NOTHING,
     OPENER,
-    SPACE,
     STOP,
-    UPPER,
     Bytes,
     kind_at,
-    symbol_at,
 )
+from gradatim.difficulty.compiled import inlined, inner
+from gradatim.difficulty.diversity import mattr, mtld
+from gradatim.difficulty.lexicon import Table
+from gradatim.difficulty.lookup import (
+    NUM_ZIPF_BINS,
+    ZIPF_BIN_CENTI,
+    Counts,
+    Scratch,
+    Tables,
+    zipf_percentile,
+)
+from gradatim.difficulty.sentences import ends_sentence
+from gradatim.difficulty.syllables import MOST_LETTERS, PLAIN, Patterns
+from gradatim.difficulty.words import count_word
 
-_BYTES, _LETTERS, _WORDS, _SENTENCES, _SYLLABLES = range(5)
-
-PLAIN, TITLE, SHORTENED = 0, 1, 2
-"""Kinds of words before a full stop: any; ends no sentence; ends one if a capital follows."""
-
-# Letters of a word in the buffer: a = 1 … z = 26, apostrophe 27; 0 stands at both borders.
-BORDER = 0
-_A, _C, _D, _E, _G, _H, _I, _L = 1, 3, 4, 5, 7, 8, 9, 12
-_M, _O, _Q, _R, _S, _T, _U, _X, _Y, _Z = 13, 15, 17, 18, 19, 20, 21, 24, 25, 26
-APOSTROPHE_SYMBOL = 27
-NUM_SYMBOLS = 28
-CHANGE, KIND = 30, 31  # columns of the automaton; the change is stored with 128 added
-CHANGE_ZERO = 128
-_MOST_LETTERS = 62  # a longer run of letters is no word of English: its beginning is counted
-_MEMO_LETTERS = 12  # as many as fit into 64 bits
-_MEMO_BITS = 13
-
-Counts = NDArray[np.int64]
-Patterns = NDArray[np.uint16]
-"""By state one row of 32, which is a cache line: the next state by symbol, and two values."""
-Memo = NDArray[np.uint64]
-"""By slot: the letters of a word, 5 bits each, and its syllables and kind."""
+_FEWEST_SLOTS = 2048
+_LINE, _PARAGRAPH, _SENTENCE = range(3)
+NUM_COUNTS, NUM_MEASURES = len(c.COUNT_NAMES), len(c.MEASURE_NAMES)
 
 
-_IS_VOWEL = np.isin(np.arange(NUM_SYMBOLS), [_A, _E, _I, _O, _U, _Y])
+def _sign_columns() -> NDArray[np.int64]:
+    """By ASCII byte outside words, the column that counts it; `BYTES` where none does."""
+    columns = np.full(128, c.SYMBOLS)
+    columns[:33] = columns[127] = c.BYTES
+    groups = {
+        c.STOPS: ".", c.QUESTIONS: "?", c.EXCLAMATIONS: "!", c.COMMAS: ",", c.SEMICOLONS: ";",
+        c.COLONS: ":", c.QUOTES: "\"'", c.BRACKETS: "()[]", c.DASHES: "-",
+    }  # fmt: skip
+    for column, signs in groups.items():
+        columns[[ord(sign) for sign in signs]] = column
+    return columns
 
 
-@njit(cache=True)
-def _is_silent_e(word: Bytes, n: int, at: int) -> bool:
-    """Whether letter `at` is an e with nothing behind it, or an -s or -d that leaves it silent."""
-    if word[at] != _E or at < 3 or _IS_VOWEL[word[at - 1]]:
-        return False
-    before = word[at - 1]
-    if before in (_L, _R) and not _IS_VOWEL[word[at - 2]] and word[at - 2] != before:
-        return False  # ta-ble, a-cre, hun-dred
-    if at == n:
-        return True
-    if word[n] == _D:
-        return before not in (_T, _D)
-    if word[n] != _S:
-        return False
-    hissed = before in (_S, _Z, _X, _C, _G) or (before == _H and word[at - 2] in (_C, _S))
-    return not hissed
+_SIGN_COLUMNS = _sign_columns()
 
 
-@njit(cache=True)
-def base_syllables(word: Bytes, n: int) -> int:
-    """Vowel groups of word[1 : n + 1] (borders at 0 and n + 1) without silent final e's."""
-    num_groups = 0
-    in_group = False
-    for i in range(1, n + 1):
-        is_vowel = _IS_VOWEL[word[i]]
-        if word[i] == _Y and _IS_VOWEL[word[i + 1]]:
-            is_vowel = i > 1 and not in_group  # no in yes and be-yond; yes in can-yon
-        elif word[i] == _U and word[i - 1] == _Q:
-            is_vowel = False
-        num_groups += is_vowel and not in_group
-        in_group = is_vowel
-    if n > 2 and (_is_silent_e(word, n, n) or _is_silent_e(word, n, n - 1)):
-        num_groups -= 1
-    return num_groups
-
-
-@njit(cache=True)
-def _look_up(word: Bytes, n: int, patterns: Patterns) -> tuple[int, int]:
-    """Syllables of a run of letters, 0 if it has no vowel, and its kind before a full stop."""
-    word[n + 1] = BORDER
-    num_syllables = base_syllables(word, n)
-    is_vowelless = num_syllables == 0
-    state = np.uint16(0)
-    for i in range(n + 2):
-        state = patterns[state, word[i]]
-        num_syllables += int(patterns[state, CHANGE]) - CHANGE_ZERO
-    kind = int(patterns[state, KIND])
-    if is_vowelless and num_syllables <= 0:
-        return 0, kind
-    return max(num_syllables, 1), kind
-
-
-@njit(cache=True)
-def _close_part(
-    word: Bytes, n: int, num_capitals: int, patterns: Patterns, memo: Memo
-) -> tuple[int, int]:
-    """`_look_up`, remembered: few words make up most of any text."""
-    if n == 0:
-        return 0, PLAIN
-    if n > _MEMO_LETTERS:
-        num_syllables, kind = _look_up(word, n, patterns)
+@inlined
+def _tally_sign(data: Bytes, i: int, begin: int, kind: int, tally: Counts) -> None:
+    """Count a sign outside words; three points in a row are one ellipsis, two hyphens one dash."""
+    byte = data[i]
+    if byte < 128:
+        column = _SIGN_COLUMNS[byte]
+        if column in (c.DASHES, c.STOPS) and i > begin and data[i - 1] == byte:
+            if column == c.STOPS and (i - 1 == begin or data[i - 2] != byte):
+                tally[c.STOPS] -= 1
+                tally[c.ELLIPSES] += 1
+            return
+        tally[column] += column != c.BYTES
+    elif kind in (CLOSER, OPENER, APOSTROPHE):
+        tally[c.QUOTES] += 1
+    elif kind == MARK:
+        tally[c.STOPS] += 1
+    elif kind in (DASH, HYPHEN):
+        tally[c.DASHES] += 1
+    elif kind == ELLIPSIS:
+        tally[c.ELLIPSES] += 1
     else:
-        key = np.uint64(0)
-        for i in range(1, n + 1):
-            key = key << np.uint64(5) | np.uint64(word[i])
-        slot = (key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - _MEMO_BITS)
-        if memo[slot, 0] != key:
-            num_syllables, kind = _look_up(word, n, patterns)
-            memo[slot, 0] = key
-            memo[slot, 1] = np.uint64(num_syllables) << np.uint64(2) | np.uint64(kind)
-        value = int(memo[slot, 1])
-        num_syllables, kind = value >> 2, value & 3
-    if num_syllables == 0:
-        return n if num_capitals == n else 1, kind
-    return num_syllables, kind
+        tally[c.SYMBOLS] += 1
 
 
-@njit(cache=True)
-def _look_ahead(data: Bytes, i: int, end: int) -> tuple[int, int, bool]:
-    """What stands behind the mark that ends at `i`.
-
-    Returns:
-        The kind of the next letter, digit or other sign, or NEWLINE where the paragraph ends, or
-        NOTHING where no space parts it from the mark; the number of further marks; and whether a
-        closing quote or bracket followed the mark.
-    """
-    num_more = 0
-    num_newlines = 0
-    is_parted = False
-    is_closed = False
-    while i < end:
-        kind, width = kind_at(data, i, end)
-        if kind == NEWLINE:
-            num_newlines += 1
-            if num_newlines > 1:
-                return NEWLINE, num_more, is_closed
-        elif STOP <= kind <= ELLIPSIS:
-            num_more += 1
-            num_newlines = 0
-        elif kind in (CLOSER, APOSTROPHE) and not is_parted:
-            is_closed = True
-        elif kind not in (SPACE, CLOSER, OPENER, APOSTROPHE, NOTHING, DASH, HYPHEN):
-            return kind if is_parted else NOTHING, num_more, is_closed
-        is_parted = is_parted or kind in (SPACE, NEWLINE, DASH, HYPHEN)
-        i += width
-    return NEWLINE, num_more, is_closed
+@inlined
+def _end_line(tally: Counts, since: Counts, num_newlines: int) -> None:
+    """Count the line, paragraph and sentence that end at the given newline in a row."""
+    num_words = tally[c.WORDS]
+    tally[c.LINES] += num_words > since[_LINE]
+    since[_LINE] = num_words
+    if num_newlines >= 2:
+        tally[c.PARAGRAPHS] += num_words > since[_PARAGRAPH]
+        since[_PARAGRAPH] = num_words
+        _end_sentence(tally, since, False)
 
 
-@njit(cache=True)
-def _ends_sentence(data: Bytes, i: int, end: int, mark: int, word_kind: int) -> bool:
-    """Whether the mark that ends at `i`, after a word of that kind, ends its sentence."""
-    following, num_more, is_closed = _look_ahead(data, i, end)
-    if following == NEWLINE:
-        return True
-    if following == NOTHING:
-        return False
-    is_plain_stop = mark == STOP and num_more == 0
-    if is_plain_stop and word_kind == TITLE:
-        return False
-    if is_plain_stop and word_kind == SHORTENED:
-        return following == UPPER
-    if following == LOWER:
-        return is_plain_stop and not is_closed
-    return True
+@inlined
+def _end_sentence(tally: Counts, since: Counts, is_marked: bool) -> None:
+    """Count the sentence that ends here, if a word has come since the last one ended."""
+    num_words = tally[c.WORDS] - since[_SENTENCE]
+    since[_SENTENCE] = tally[c.WORDS]
+    tally[c.SENTENCES] += num_words > 0
+    tally[c.MARKED] += num_words > 0 and is_marked
+    tally[c.SQUARED_WORDS] += num_words * num_words
+    tally[c.MAX_WORDS] = max(tally[c.MAX_WORDS], num_words)
 
 
-@njit(cache=True)
-def _joins(kind: int, before: int, after: int) -> bool:
-    """Whether a sign between two characters holds them together in one word."""
-    if kind in (APOSTROPHE, HYPHEN, STOP):
-        return LOWER <= after <= DIGIT
-    return kind == JOINER and before == DIGIT and after == DIGIT
-
-
-@njit(cache=True)
-def _read_word(
-    data: Bytes, i: int, end: int, word: Bytes, patterns: Patterns, memo: Memo
-) -> tuple[int, int, int, int, int]:
-    """Read the word that begins at `i`.
-
-    Returns:
-        Where it ends; its letters, digits and syllables; its kind before a full stop.
-    """
-    num_letters = num_digits = num_syllables = n = num_capitals = 0
-    has_stop = False
-    before = NOTHING
-    while i < end:
-        while i < end and ASCII_SYMBOLS[data[i]] and n < _MOST_LETTERS:  # the common case
-            n += 1
-            word[n] = ASCII_SYMBOLS[data[i]]
-            num_capitals += data[i] < 97
-            num_letters += 1
-            before = LOWER
-            i += 1
-        kind, width = kind_at(data, i, end)
-        if LOWER <= kind <= UPPER:
-            num_letters += 1
-            if n < _MOST_LETTERS:
-                n += 1
-                word[n] = symbol_at(data, i, end)
-                num_capitals += kind == UPPER
-        elif kind == DIGIT:
-            num_digits += 1
-        elif kind != NOTHING:
-            after, _ = kind_at(data, i + width, end)
-            if not _joins(kind, before, after):
-                break
-            if kind == APOSTROPHE and 0 < n < _MOST_LETTERS:
-                n += 1
-                word[n] = APOSTROPHE_SYMBOL
-            else:
-                num_syllables += _close_part(word, n, num_capitals, patterns, memo)[0]
-                n = num_capitals = 0
-                has_stop = has_stop or kind == STOP
-        before = kind
-        i += width
-    syllables, word_kind = _close_part(word, n, num_capitals, patterns, memo)
-    if n == 1 and (has_stop or num_letters + num_digits == 1):
-        is_small = num_capitals == 0
-        if has_stop:
-            word_kind = SHORTENED if is_small and word[1] == _M else TITLE  # a.m.; e.g., U.S.
-        else:
-            word_kind = SHORTENED if is_small else PLAIN if word[1] == _I else TITLE
-    elif n != num_letters:
-        word_kind = PLAIN
-    return i, num_letters, num_digits, num_syllables + syllables + num_digits, word_kind
-
-
-@njit(cache=True)
+@inner
 def _count_text(
-    data: Bytes,
-    span: tuple[int, int],
-    word: Bytes,
-    patterns: Patterns,
-    memo: Memo,
-    counts: Counts,
-) -> None:
-    i, end = span
+    data: Bytes, begin: int, end: int, stamp: np.uint64, scratch: Scratch, tables: Tables,
+    tally: Counts,
+) -> bool:  # fmt: skip
+    """Count one text; False if its distinct words were too many for the table."""
+    most_distinct = scratch.slots.shape[0] // 2
+    since = scratch.since
+    since[:] = 0
+    tally[c.BYTES] = tally[c.CHARACTERS] = end - begin
+    i = begin
     num_newlines = 0  # since the last visible character
-    sentence_words = 0  # since the last sentence ended
     is_judged = True  # whether a mark after the last word was looked at
+    is_quoted = False  # whether an opening sign stood before
     word_kind = PLAIN
     while i < end:
         kind, width = kind_at(data, i, end)
         if LOWER <= kind <= DIGIT:
-            i, letters, digits, syllables, word_kind = _read_word(
-                data, i, end, word, patterns, memo
+            is_first = tally[c.WORDS] == since[_SENTENCE]
+            i, word_kind = count_word(
+                data, i, end, is_first, is_quoted, stamp, scratch, tables, tally
             )
-            counts[_LETTERS] += letters
-            counts[_WORDS] += 1
-            counts[_SYLLABLES] += syllables
-            sentence_words += 1
-            if sentence_words == 1 and (letters == 0 or letters + digits == 1):
-                word_kind = TITLE  # the number of a list
+            if tally[c.DISTINCT] >= most_distinct:
+                return False
             num_newlines = 0
-            is_judged = False
+            is_judged = is_quoted = False
             continue
-        i += width
+        tally[c.CHARACTERS] -= width - 1
+        tally[c.SPACES] += kind <= NEWLINE
         if kind == NEWLINE:
             num_newlines += 1
-            if num_newlines == 2 and sentence_words:
-                counts[_SENTENCES] += 1
-                sentence_words = 0
+            _end_line(tally, since, num_newlines)
         elif kind > NEWLINE and kind != NOTHING:
             num_newlines = 0
+            is_quoted = kind in (OPENER, CLOSER, APOSTROPHE)
+            _tally_sign(data, i, begin, kind, tally)
             if STOP <= kind <= ELLIPSIS and not is_judged:
                 is_judged = True
-                if sentence_words and _ends_sentence(data, i, end, kind, word_kind):
-                    counts[_SENTENCES] += 1
-                    sentence_words = 0
-    counts[_SENTENCES] += sentence_words > 0
+                if ends_sentence(data, i + width, end, kind, word_kind):
+                    _end_sentence(tally, since, True)
+        i += width
+    _end_line(tally, since, 2)
+    return True
+
+
+@inner
+def _summarise(scratch: Scratch, tally: Counts) -> None:
+    """Frequencies of the text's common parts, from their bins."""
+    bins = scratch.zipf
+    tally[c.BELOW_3] = bins[: 300 // ZIPF_BIN_CENTI].sum()
+    tally[c.BELOW_4] = bins[: 400 // ZIPF_BIN_CENTI].sum()
+    tally[c.BELOW_5] = bins[: 500 // ZIPF_BIN_CENTI].sum()
+    tally[c.ZIPF_P5] = zipf_percentile(bins, tally[c.COMMON], 0.05)
+    tally[c.ZIPF_P10] = zipf_percentile(bins, tally[c.COMMON], 0.10)
+    tally[c.ZIPF_P25] = zipf_percentile(bins, tally[c.COMMON], 0.25)
+    tally[c.ZIPF_P50] = zipf_percentile(bins, tally[c.COMMON], 0.50)
+    bins[:] = 0
+
+
+@njit(cache=True)
+def _make_scratch(num_slots: int, most_bytes: int) -> Scratch:
+    return Scratch(
+        np.zeros(MOST_LETTERS + 2, np.uint8),
+        np.zeros((num_slots, 4), np.uint64),
+        np.empty(most_bytes // 2 + 1, np.int32),
+        np.empty(num_slots, np.int32),
+        np.empty(num_slots, np.int32),
+        np.zeros(NUM_ZIPF_BINS, np.int64),
+        np.zeros(3, np.int64),
+    )
 
 
 @njit(cache=True, nogil=True)
-def count_texts(data: Bytes, offsets: NDArray[np.int64], patterns: Patterns) -> Counts:
+def count_texts(
+    data: Bytes, offsets: NDArray[np.int64], patterns: Patterns, lexicon: Table, shift: np.uint64
+) -> tuple[Counts, NDArray[np.float64]]:
     """Counts of the texts data[offsets[i] : offsets[i + 1]].
 
     Args:
         data: UTF-8.
         patterns: the automaton of `gradatim.difficulty.patterns`.
+        lexicon: the table of `gradatim.difficulty.lexicon`, and its shift.
 
     Returns:
-        Array of shape [num_texts, 5]: bytes, letters, words, sentences, syllables.
+        Whole numbers of shape [num_texts, len(COUNT_NAMES)], and real ones of shape
+        [num_texts, len(MEASURE_NAMES)], NaN where there is none.
     """
-    counts = np.zeros((offsets.size - 1, 5), np.int64)
-    word = np.zeros(_MOST_LETTERS + 2, np.uint8)
-    memo = np.zeros((1 << _MEMO_BITS, 2), np.uint64)
-    for text in range(offsets.size - 1):
-        span = (offsets[text], offsets[text + 1])
-        counts[text, _BYTES] = span[1] - span[0]
-        _count_text(data, span, word, patterns, memo, counts[text])
-    return counts
+    num_texts = offsets.size - 1
+    counts = np.zeros((num_texts, NUM_COUNTS), np.int64)
+    measures = np.empty((num_texts, NUM_MEASURES), np.float64)
+    tables = Tables(patterns, lexicon, shift)
+    most_bytes = 0
+    for text in range(num_texts):
+        most_bytes = max(most_bytes, offsets[text + 1] - offsets[text])
+    scratch = _make_scratch(_FEWEST_SLOTS, most_bytes)
+    for text in range(num_texts):
+        begin, end = offsets[text], offsets[text + 1]
+        tally = counts[text]
+        while not _count_text(data, begin, end, np.uint64(text + 1), scratch, tables, tally):
+            tally[:] = 0
+            scratch = _make_scratch(4 * scratch.slots.shape[0], most_bytes)
+        _summarise(scratch, tally)
+        measures[text, 0] = mtld(scratch.ids, tally[c.PARTS], scratch.seen)
+        measures[text, 1] = mattr(scratch.ids, tally[c.PARTS], scratch.occurrences)
+    return counts, measures

@@ -11,7 +11,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from gradatim.difficulty.kernel import (
+from gradatim.difficulty.syllable_patterns import ONE_FEWER, ONE_MORE
+from gradatim.difficulty.syllables import (
     APOSTROPHE_SYMBOL,
     BORDER,
     CHANGE,
@@ -23,7 +24,6 @@ from gradatim.difficulty.kernel import (
     TITLE,
     Patterns,
 )
-from gradatim.difficulty.syllable_patterns import ONE_FEWER, ONE_MORE
 
 SYMBOLS = {"^": BORDER, "'": APOSTROPHE_SYMBOL} | {chr(96 + i): i for i in range(1, 27)}
 """Characters of patterns as the kernel writes them."""

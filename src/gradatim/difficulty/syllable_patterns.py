@@ -1,6 +1,6 @@
 """Letter patterns that add a syllable to the vowel groups, or take one away.
 
-Written by `gradatim.difficulty.learn` from the CMU Pronouncing Dictionary; a pattern
+Written by `gradatim.difficulty.fitting.syllables` from the CMU Pronouncing Dictionary; a pattern
 of two changes stands twice.
 """
 

@@ -162,7 +162,8 @@ class Network(nn.Module):
             states.append(layer(states[-1], turns))
         return states
 
-    def _last_hidden(self, tokens_BT: Tensor) -> Tensor:
+    def last_hidden(self, tokens_BT: Tensor) -> Tensor:
+        """What the head reads [B, T, C]: the residual stream after the last layer, normalised."""
         hidden_BTC, turns = self._embed(tokens_BT)
         for layer in self.layers:
             hidden_BTC = layer(hidden_BTC, turns)
@@ -171,18 +172,18 @@ class Network(nn.Module):
 
     def forward(self, tokens_BT: Tensor) -> Tensor:
         """Logits [B, T, V] of the token after each position."""
-        return F.linear(self._last_hidden(tokens_BT), self.head_weight)
+        return F.linear(self.last_hidden(tokens_BT), self.head_weight)
 
     def next_token_logits(self, tokens_BT: Tensor) -> Tensor:
         """Logits [B, V] of the token after the last position alone."""
-        return F.linear(self._last_hidden(tokens_BT)[:, -1], self.head_weight)
+        return F.linear(self.last_hidden(tokens_BT)[:, -1], self.head_weight)
 
     def token_losses(self, tokens_BT: Tensor) -> Tensor:
         """Cross-entropy in nats of tokens 1 to T-1, each given those before it: [B, T-1] float32.
 
         Without gradients the logits are made and used a few rows at a time.
         """
-        hidden_NC = self._last_hidden(tokens_BT).flatten(0, 1)
+        hidden_NC = self.last_hidden(tokens_BT).flatten(0, 1)
         targets_N = tokens_BT.roll(-1, dims=1).flatten()
         num_rows = len(targets_N)
         if not torch.is_grad_enabled():
@@ -202,7 +203,7 @@ class Network(nn.Module):
         The mean over all tokens is the mean over blocks, for all blocks are equally long.
         """
         if torch.is_grad_enabled() and fused.pays_on(self.embedding.weight):
-            return fused.head_losses(self._last_hidden(tokens_BT), self.head_weight, tokens_BT)
+            return fused.head_losses(self.last_hidden(tokens_BT), self.head_weight, tokens_BT)
         losses_B = self.token_losses(tokens_BT).mean(dim=1)
         return losses_B.mean(), losses_B.detach()
 

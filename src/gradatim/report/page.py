@@ -8,17 +8,14 @@ could not run even if the escaping failed.
 
 from __future__ import annotations
 
-import base64
 import functools
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-import jinja2
 import polars as pl
 import vl_convert
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from gradatim import __version__
 from gradatim.errors import RecordError
@@ -26,6 +23,14 @@ from gradatim.law.comparison import Comparison
 from gradatim.law.fit import LawFit
 from gradatim.record import Record
 from gradatim.report.axes import Arms
+from gradatim.report.html import (
+    MAX_PAGE_BYTES,
+    content_policy,
+    resource,
+    template,
+    theme_rules,
+    write_whole,
+)
 from gradatim.report.laws import laws_section
 from gradatim.report.method import answer, method_section, reproduce_section, samples_section
 from gradatim.report.palette import THEMES, ArmStyle, arm_styles, slice_colours
@@ -34,8 +39,7 @@ from gradatim.report.proofs import feeding_section, ledger_section
 from gradatim.report.results import result_sections
 from gradatim.report.tables import Tables
 
-MAX_PAGE_BYTES = 5_000_000
-_HERE = Path(__file__).parent
+__all__ = ["MAX_PAGE_BYTES", "report"]
 
 
 def report(
@@ -93,56 +97,26 @@ def report(
         data_folder=data_folder.name,
         data_address=quote(data_folder.name),
     )
-    _write_whole(path, html)
+    write_whole(path, html)
     return path
 
 
 def _render(styles: Sequence[ArmStyle], num_slices: int, **content: object) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["marked"] = _marked
-    bundle, script = _bundle(), _resource("page.js")
+    bundle, script = _bundle(), resource("page.js")
     page_data = {
         "arms": {theme: [style.colours[theme] for style in styles] for theme in THEMES},
         "slices": slice_colours(num_slices),
     }
-    return environment.get_template("report.html").render(
+    return template("report.html").render(
         styles={style.name: _swatch(place, style) for place, style in enumerate(styles)},
-        style=Markup(_resource("style.css") + _colour_rules(page_data)),
+        style=Markup(resource("style.css") + _colour_rules(page_data)),
         bundle=Markup(bundle),
         script=Markup(script),
         page_data=Markup(script_json(page_data)),
-        content_policy=_content_policy(bundle, script),
+        content_policy=content_policy(bundle, script),
         version=__version__,
         **content,
     )
-
-
-def _content_policy(*scripts: str) -> str:
-    """No requests at all; only these scripts; styles, since Vega sets them on its elements."""
-    hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts)
-    allowed = " ".join(f"'sha256-{value}'" for value in hashes)
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _marked(text: str) -> Markup:
-    """Escaped text in which `names between backticks` stand out."""
-    pieces = str(text).split("`")
-    if len(pieces) % 2 == 0:
-        return escape(text)
-    marked = (
-        Markup('<b class="name">{}</b>').format(piece) if place % 2 else escape(piece)
-        for place, piece in enumerate(pieces)
-    )
-    return Markup("").join(marked)
 
 
 def _swatch(place: int, style: ArmStyle) -> dict[str, object]:
@@ -161,8 +135,7 @@ def _colour_rules(page_data: dict[str, dict[str, list[str]]]) -> str:
             for place, colour in enumerate(page_data[kind][theme])
         )
 
-    dark = f"@media (prefers-color-scheme: dark) {{ :root {{{rules('dark')}}} }}"
-    return f"\n:root {{{rules('light')}}}\n{dark}\n"
+    return theme_rules(rules("light"), rules("dark"))
 
 
 @functools.cache
@@ -171,14 +144,3 @@ def _bundle() -> str:
     bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     assert not any(mark in bundle for mark in ("</script", "<!--", "\r")), "not safe to inline"
     return bundle
-
-
-def _resource(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8").replace("\r\n", "\n")
-
-
-def _write_whole(path: Path, content: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.aside")
-    aside.write_bytes(content.encode())
-    aside.replace(path)

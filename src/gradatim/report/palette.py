@@ -22,6 +22,10 @@ _SLICES = {
     "light": ("#f0d65c", "#b9b56f", "#8a8b78", "#5f6878", "#33497a", "#0f2b5b"),
     "dark": ("#fbe779", "#c9bd79", "#97967f", "#6f7f9c", "#4f6fb4", "#3557a8"),
 }
+_DIVERGING = {
+    "light": ("#b24a00", "#e79a5c", "#ffffff", "#6c9dbf", "#0a5c94"),
+    "dark": ("#b3541e", "#6e3c20", "#1d2024", "#26496b", "#2f74ad"),
+}
 _CONTROL_TINTS = {"light": (0.3, 0.45), "dark": (0.22, 0.36)}
 _CONTROL_DASHES = ([6, 3], [2, 2.5], [8, 3, 2, 3])
 _CONTROL_MARKS = ("square", "triangle-up", "diamond")
@@ -57,6 +61,11 @@ def arm_styles(comparison: Comparison) -> list[ArmStyle]:
 def slice_colours(num_slices: int) -> dict[str, list[str]]:
     """Colours of ordered slices, easiest first, by theme."""
     return {theme: _ramp(_SLICES[theme], num_slices) for theme in THEMES}
+
+
+def diverging_colours(num_colours: int) -> dict[str, list[str]]:
+    """Colours from most negative over none to most positive, by theme; an odd number has none."""
+    return {theme: _ramp(_DIVERGING[theme], num_colours) for theme in THEMES}
 
 
 def _control_style(arm: str, hue: dict[str, str], place: int) -> ArmStyle:

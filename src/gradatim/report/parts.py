@@ -22,6 +22,10 @@ Kind = Literal[
     "folded table",
     "folded text",
     "sample",
+    "band",
+    "excerpts",
+    "histograms",
+    "matrix",
 ]
 
 

@@ -91,6 +91,16 @@ def count(value: float | None) -> str:
     return f"{value:.0f}"
 
 
+def data_size(num_bytes: float | None) -> str:
+    """Bytes with their magnitude, in thousands: 812 B, 20.5 kB, 4.1 MB."""
+    if num_bytes is None or not math.isfinite(num_bytes):
+        return MISSING
+    for limit, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if abs(num_bytes) >= 0.9995 * limit:
+            return f"{num_bytes / limit:.3g}\u202f{unit}"
+    return f"{num_bytes:.0f}\u202fB"
+
+
 def percent(fraction: float | None, decimals: int = 0) -> str:
     """A share of one as percent, with a narrow no-break space before the sign."""
     text = number(None if fraction is None else 100 * fraction, decimals)

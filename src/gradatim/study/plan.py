@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from gradatim.blocks.store import Store
 from gradatim.compute import (
     Shape,
     memory_bytes,
@@ -23,8 +24,10 @@ from gradatim.compute import (
     training_flops,
 )
 from gradatim.model.network import Network
+from gradatim.recipe import scoring_costs
 from gradatim.study.execute import ONE_THREAD_PARAMETERS, machine_slots
 from gradatim.study.spec import StudySpec
+from gradatim.train.identity import store_reference
 
 ASSUMED_MATMUL_SHARE = 0.6
 """Share of the matrix-product rate assumed for networks too large to be timed."""
@@ -95,13 +98,19 @@ class StudyPlan:
         }
 
 
-def plan(spec: StudySpec, *, vocab_size: int, block_tokens: int) -> StudyPlan:
+def plan(
+    spec: StudySpec, *, vocab_size: int, block_tokens: int, store: Store | None = None
+) -> StudyPlan:
     """Cost every run of a study; trains nothing.
 
     Args:
         spec: the study.
         vocab_size: of its store's tokenizer.
         block_tokens: tokens in one block of its store.
+        store: where it is built already; what arms pay for scores beside it is taken off.
+
+    Raises:
+        StoreError: an arm uses scores that are not beside the store.
     """
     arms = spec.recipes()
     num_processes, _num_threads = machine_slots()
@@ -111,11 +120,13 @@ def plan(spec: StudySpec, *, vocab_size: int, block_tokens: int) -> StudyPlan:
         batch_tokens = spec.batch_blocks * block_tokens
         flops = spec.budget_flops(shape)
         step_flops = training_flops(shape, batch_tokens)
-        num_steps = math.floor(flops / step_flops * (1 + 1e-9))
         micro_batch = spec.micro_batch_blocks or spec.batch_blocks
         memory = sum(memory_bytes(shape, batch_blocks=micro_batch).values())
-        seconds = num_steps * step_seconds(shape, spec.batch_blocks)
-        for arm in arms:
+        seconds_of_step = step_seconds(shape, spec.batch_blocks)
+        for arm, recipe in arms.items():
+            scores = store_reference(store, recipe).scores if store else ()
+            left_flops = flops - scoring_costs(scores, spec.scoring).charged_flops
+            num_steps = max(0, math.floor(left_flops / step_flops * (1 + 1e-9)))
             planned.append(
                 PlannedRun(
                     rung=rung,
@@ -127,7 +138,7 @@ def plan(spec: StudySpec, *, vocab_size: int, block_tokens: int) -> StudyPlan:
                     tokens=num_steps * batch_tokens,
                     num_steps=num_steps,
                     memory_bytes=memory,
-                    seconds=seconds,
+                    seconds=num_steps * seconds_of_step,
                 )
             )
     return StudyPlan(spec.name, tuple(planned), num_processes)

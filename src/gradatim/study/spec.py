@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -19,9 +19,10 @@ from gradatim.blocks.store import Store
 from gradatim.compute import LADDER, Shape, num_matmul_parameters, rung_shape, training_flops
 from gradatim.curriculum.controls import controls_of
 from gradatim.errors import SpecError
-from gradatim.recipe import Recipe
-from gradatim.record import EvaluationSpec, OptimizerSpec, RunSpec, StoreReference
+from gradatim.recipe import Recipe, Scoring
+from gradatim.record import EvaluationSpec, OptimizerSpec, RunSpec
 from gradatim.settings import read_yaml_file, validated
+from gradatim.train.identity import store_reference
 
 BASELINE = "uniform"
 MAX_SEEDS = 100
@@ -72,6 +73,8 @@ class StudySpec(BaseModel):
         batch_blocks: blocks in one step.
         recipe: the timelines all arms share.
         evaluation: what is measured, and how often.
+        keep_checkpoints_at: points of progress whose checkpoints stay for good.
+        scoring: who pays for the model scores that an arm uses; by default each run of it, whole.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -93,6 +96,8 @@ class StudySpec(BaseModel):
     optimizer: OptimizerSpec = OptimizerSpec()
     evaluation: EvaluationSpec = EvaluationSpec()
     checkpoint_every_fraction: float = Field(default=0.1, gt=0, le=1)
+    keep_checkpoints_at: tuple[Annotated[float, Field(gt=0, le=1)], ...] = ()
+    scoring: Scoring = Scoring()
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: bool = False
 
@@ -163,16 +168,20 @@ class StudySpec(BaseModel):
         return tokens * training_flops(shape, shape.context_tokens) / shape.context_tokens
 
     def runs(self, store: Store) -> list[RunSpec]:
-        """Every run of the study, rung by rung, arm by arm, seed by seed."""
+        """Every run of the study, rung by rung, arm by arm, seed by seed.
+
+        Raises:
+            StoreError: an arm uses scores that are not beside the store.
+        """
         recipes = self.recipes()
-        reference = StoreReference(path=str(store.path), fingerprint=store.fingerprint)
+        references = {arm: store_reference(store, recipe) for arm, recipe in recipes.items()}
         shapes = {
             rung: self.shape(rung, vocab_size=store.vocab_size, context_tokens=store.block_tokens)
             for rung in self.rungs
         }
         return [
             RunSpec(
-                store=reference,
+                store=references[arm],
                 arm=arm,
                 rung=rung,
                 seed=seed,
@@ -184,6 +193,8 @@ class StudySpec(BaseModel):
                 optimizer=self.optimizer,
                 evaluation=self.evaluation,
                 checkpoint_every_fraction=self.checkpoint_every_fraction,
+                keep_checkpoints_at=self.keep_checkpoints_at,
+                scoring=self.scoring,
                 precision=self.precision,
                 compile=self.compile,
             )

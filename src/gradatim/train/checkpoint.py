@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,8 +61,19 @@ class Checkpoint:
     fingerprints: Mapping[str, str]
 
 
-def write_checkpoint(run_folder: Path, checkpoint: Checkpoint, *, num_kept: int) -> Path:
-    """Write a checkpoint, make it the latest, and remove all but the last `num_kept`."""
+def write_checkpoint(
+    run_folder: Path,
+    checkpoint: Checkpoint,
+    *,
+    num_kept: int,
+    kept_steps: Set[int] = frozenset(),
+) -> Path:
+    """Write a checkpoint, make it the latest, and remove all but the last and those to be kept.
+
+    Args:
+        num_kept: how many of the last stay.
+        kept_steps: those that stay however old they are.
+    """
     target = _folder_of(run_folder, checkpoint.step)
     root = target.parent
     root.mkdir(exist_ok=True)
@@ -91,7 +102,8 @@ def write_checkpoint(run_folder: Path, checkpoint: Checkpoint, *, num_kept: int)
     _force_to_disk(root)
     _replace(root / "latest", target.name.encode())
     for old in _complete(root)[: -max(1, num_kept)]:
-        shutil.rmtree(old)
+        if _step_of(old) not in kept_steps:
+            shutil.rmtree(old)
     return target
 
 
@@ -101,13 +113,27 @@ def latest_step(run_folder: Path) -> int | None:
     return int(latest.read_text().removeprefix(_PREFIX)) if latest.exists() else None
 
 
-def read_checkpoint(run_folder: Path) -> Checkpoint | None:
-    """The latest checkpoint of a run, or None where there is none yet.
+def kept_steps(run_folder: Path) -> list[int]:
+    """Steps of the complete checkpoints that a run still has, ascending."""
+    return [_step_of(folder) for folder in _complete(run_folder / "checkpoints")]
+
+
+def read_checkpoint(run_folder: Path, step: int | None = None) -> Checkpoint | None:
+    """The latest checkpoint of a run, or None where there is none yet; or that of a given step.
 
     Raises:
-        RecordError: `latest` names a checkpoint that is missing or damaged.
+        RecordError: there is none of that step, or `latest` names one that is missing or damaged.
     """
-    step = latest_step(run_folder)
+    if step is not None and step not in (kept := kept_steps(run_folder)):
+        raise RecordError(
+            "the run has no checkpoint of this step",
+            where=str(run_folder),
+            expected=f"one of {', '.join(map(str, kept))}" if kept else "a run with checkpoints",
+            got=str(step),
+            remedy="Train with keep_checkpoints_at to keep those of given points of progress",
+        )
+    which = "latest checkpoint" if step is None else "checkpoint"
+    step = latest_step(run_folder) if step is None else step
     if step is None:
         return None
     folder = _folder_of(run_folder, step)
@@ -126,7 +152,7 @@ def read_checkpoint(run_folder: Path) -> Checkpoint | None:
         )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise RecordError(
-            "the latest checkpoint cannot be read",
+            f"the {which} cannot be read",
             where=str(folder),
             got=f"{type(error).__name__}: {error}",
             remedy="Remove the run folder to train anew, or point `latest` to an older checkpoint",
@@ -149,14 +175,14 @@ def restore_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
         parameter.copy_(weights[name])
 
 
-def load_network(run_folder: Path | str) -> Network:
-    """The network of a run as its latest checkpoint holds it, on the CPU.
+def load_network(run_folder: Path | str, *, step: int | None = None) -> Network:
+    """The network of a run as its latest checkpoint, or that of a step, holds it, on the CPU.
 
     Raises:
-        RecordError: the run has no checkpoint, or it is damaged.
+        RecordError: the run has no such checkpoint, or it is damaged.
     """
     run_folder = Path(run_folder)
-    checkpoint = read_checkpoint(run_folder)
+    checkpoint = read_checkpoint(run_folder, step)
     if checkpoint is None:
         raise RecordError("the run has no checkpoint yet", where=str(run_folder))
     network = Network(read_spec(run_folder).shape)
@@ -175,6 +201,10 @@ def remove_partial(run_folder: Path) -> None:
 
 def _folder_of(run_folder: Path, step: int) -> Path:
     return run_folder / "checkpoints" / f"{_PREFIX}{step:08d}"
+
+
+def _step_of(folder: Path) -> int:
+    return int(folder.name.removeprefix(_PREFIX))
 
 
 def _complete(root: Path) -> list[Path]:

@@ -11,8 +11,9 @@ import numpy as np
 
 from gradatim.blocks.store import Store
 from gradatim.curriculum.door import BlockTable
-from gradatim.errors import MismatchError
-from gradatim.record import SPEC, RunSpec, read_spec, run_id
+from gradatim.errors import MismatchError, SpecError
+from gradatim.recipe import Recipe, ScoresReference
+from gradatim.record import SPEC, RunSpec, StoreReference, read_spec, run_id
 
 
 def fingerprints(spec: RunSpec, store: Store, table: BlockTable) -> dict[str, str]:
@@ -23,13 +24,58 @@ def fingerprints(spec: RunSpec, store: Store, table: BlockTable) -> dict[str, st
     return {"store": store.fingerprint, "difficulty": _hash_table(table), "spec": run_id(spec)}
 
 
+def store_reference(store: Store, recipe: Recipe) -> StoreReference:
+    """A store as a run names it: with its fingerprint, and the scores that the recipe uses.
+
+    Raises:
+        StoreError: the store has no scores of that name.
+    """
+    scores = tuple(_scores_reference(store, name) for name in recipe.score_tables)
+    return StoreReference(path=str(store.path), fingerprint=store.fingerprint, scores=scores)
+
+
+def _scores_reference(store: Store, name: str) -> ScoresReference:
+    table = store.score_table(name)
+    return ScoresReference(
+        name=name,
+        fingerprint=table.fingerprint,
+        scoring_flops=table.scoring_flops,
+        reference_flops=table.reference_flops,
+    )
+
+
+def check_scores(spec: RunSpec, store: Store) -> list[str]:
+    """What differs between the scores a specification names and those beside the store.
+
+    Raises:
+        SpecError: the recipe uses scores that the specification does not name, and so not pay for.
+        StoreError: the store has no scores of a name.
+    """
+    unpaid = set(spec.recipe.score_tables) - {scores.name for scores in spec.store.scores}
+    if unpaid:
+        raise SpecError(
+            "the recipe uses scores that the run does not name, so their cost is not charged",
+            where="store.scores",
+            expected=", ".join(spec.recipe.score_tables),
+            got=", ".join(scores.name for scores in spec.store.scores) or "none",
+            remedy="Make the reference with gradatim.train.identity.store_reference",
+        )
+    found: list[str] = []
+    for was in spec.store.scores:
+        now = _scores_reference(store, was.name)
+        found += differences(was.model_dump(), now.model_dump(), path=f"store.scores.{was.name}")
+    return found
+
+
 def check_same_run(spec: RunSpec, folder: Path, store: Store) -> None:
-    """Refuse a store that is not the specification's, or a folder that holds another run.
+    """Refuse a store or scores not the specification's, or a folder that holds another run.
 
     Raises:
         MismatchError: with every setting that differs.
+        SpecError: the recipe uses scores that the specification does not name.
+        StoreError: the store has no scores of a name.
     """
-    found = []
+    found = check_scores(spec, store)
     if store.fingerprint != spec.store.fingerprint:
         found.append(f"store.fingerprint: was {spec.store.fingerprint}, is {store.fingerprint}")
     if (folder / SPEC).exists():

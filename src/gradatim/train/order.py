@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradatim.blocks.store import Store
-from gradatim.compute import Ledger
 from gradatim.curriculum.check import consumed, multiset_hash, order_hash, used_fraction
 from gradatim.curriculum.door import BlockTable, Curriculum, OpensGradually
 from gradatim.record import Record
@@ -21,13 +21,22 @@ STARTING_POOL = "starting_pool"
 """Beside the bands: the blocks open at the start, of which the ceiling's rule speaks."""
 
 
-def block_table(store: Store) -> BlockTable:
-    """The training blocks of a store as the arrays a curriculum may see."""
+def block_table(store: Store, metrics: Sequence[str] = ()) -> BlockTable:
+    """The training blocks of a store as the arrays a curriculum may see.
+
+    Args:
+        store: an open store.
+        metrics: columns a data timeline reads; those of scores beside the store, `TABLE/COLUMN`,
+            come with the store's own.
+    """
     ids = store.ids("train")
     labels = {name: store.column(name) for name in LABELS}
     return BlockTable(
         ids=ids,
-        difficulties={name: store.column(name)[ids] for name in DIFFICULTIES},
+        difficulties={
+            name: store.column(name)[ids]
+            for name in (*DIFFICULTIES, *(metric for metric in metrics if "/" in metric))
+        },
         labels={name: [column[row] or "" for row in ids] for name, column in labels.items()},
     )
 
@@ -49,13 +58,14 @@ def order_report(
     drawn, losses_nats = record.drawn_blocks(), record.block_losses()
     ramp = replayed.plan.get("ramp")
     num_steps_in_ramp = 0
-    ledger = Ledger(plan.budget_flops)
+    ledger = plan.ledger_at_first_step()
     matches_plan = len(drawn) == plan.num_steps
     for block_ids, losses in zip(drawn, losses_nats, strict=True):
-        again = replayed.draw(ledger.progress, len(block_ids))
+        progress = plan.timeline_progress(ledger)
+        again = replayed.draw(progress, len(block_ids))
         replayed.observe(block_ids, losses)
         matches_plan &= np.array_equal(again, block_ids)
-        num_steps_in_ramp += ramp is not None and ledger.progress < ramp
+        num_steps_in_ramp += ramp is not None and progress < ramp
         ledger.charge("train", plan.flops_per_step)
     ids = store.ids("train")
     bands = store.bands(record.spec.evaluation.num_bands)[ids]

@@ -17,9 +17,9 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 
 from gradatim.blocks.store import Store
-from gradatim.compute import Ledger, default_peak_rate, forward_flops, num_parameters
+from gradatim.compute import default_peak_rate, forward_flops, num_parameters
 from gradatim.curriculum.door import BlockIds, Curriculum
-from gradatim.curriculum.timeline import make_curriculum
+from gradatim.curriculum.timeline import make_curriculum, metrics_of
 from gradatim.errors import NotFiniteError, SpecError
 from gradatim.model.network import Network
 from gradatim.recipe import rate_factor
@@ -126,10 +126,10 @@ class _Run:
         self.layout, self.evaluate = layout, evaluate
         self.writer: RunWriter | None = None  # in the one process that writes
         self.plan = plan_steps(spec)
-        self.table = block_table(store)
+        self.table = block_table(store, metrics_of(spec.recipe.data))
         self.fingerprints = fingerprints(spec, store, self.table)
         self.peak_rate = spec.recipe.rate.peak or default_peak_rate(spec.shape)
-        self.ledger = Ledger(self.plan.budget_flops)
+        self.ledger = self.plan.ledger_at_first_step()
         self.curriculum = self.new_curriculum()
         self.stepper = Stepper(Network(spec.shape, seed=spec.seed), spec, layout)
         self.step = 0
@@ -147,6 +147,12 @@ class _Run:
         """The clock; exactly 1 after the last step, whatever the rounding of large sums."""
         return 1.0 if self.step == self.plan.num_steps else self.ledger.progress
 
+    @property
+    def timeline_progress(self) -> float:
+        """Where the timelines stand: 0 before the first step, exactly 1 after the last."""
+        done = self.step == self.plan.num_steps
+        return 1.0 if done else self.plan.timeline_progress(self.ledger)
+
     # From start to finish
 
     def go(self, on_progress: OnProgress | None, stop_after_steps: int | None) -> None:
@@ -158,7 +164,7 @@ class _Run:
             self._start()
         while self.step < last:
             loss_nats = self._take_step()
-            self._evaluate()
+            self._evaluate(self.plan.evaluation_points.get(self.step))
             if self.step in self.plan.checkpoint_steps or self.step == last:
                 self._checkpoint()
             if on_progress:
@@ -167,25 +173,31 @@ class _Run:
             self._finish()
 
     def _start(self) -> None:
+        # What the scores cost passes between here and the first step, the waiting points with it.
+        scores = {scores.name: scores.fingerprint for scores in self.spec.store.scores}
         self._append(
             "start",
+            progress=0.0,
+            flops=0.0,
             plan=dict(self.curriculum.plan),
             num_steps=self.plan.num_steps,
             draws=self.plan.num_steps * self.spec.batch_blocks,
             num_parameters=num_parameters(self.spec.shape),
             store_fingerprint=self.store.fingerprint,
+            **({"scores": scores} if scores else {}),
         )
-        self._evaluate()
+        for point in (0.0, *self.plan.waiting_points):
+            self._evaluate(point, progress=point, flops=point * self.plan.budget_flops)
 
     def _take_step(self) -> float:
         """One step; returns the batch's mean loss in nats."""
-        before = self.progress
+        before = self.timeline_progress
         block_ids = self.curriculum.draw(before, self.spec.batch_blocks)
         losses_of_blocks = self.stepper.gradients(self.store.read(self.stepper.own(block_ids)))
         self.ledger.charge("train", self.plan.flops_per_step)
         self.step += 1
         # The rate of the middle of the step: never the zero at which a schedule starts or ends.
-        factor = rate_factor(self.spec.recipe.rate, (before + self.progress) / 2)
+        factor = rate_factor(self.spec.recipe.rate, (before + self.timeline_progress) / 2)
         norm = self.stepper.update(self.peak_rate * factor)
         losses_nats = losses_of_blocks()
         loss_nats = float(losses_nats.mean(dtype=np.float64))
@@ -204,14 +216,14 @@ class _Run:
             )
         return loss_nats
 
-    def _evaluate(self) -> None:
-        point = self.plan.evaluation_points.get(self.step)
+    def _evaluate(self, point: float | None, **clock: float) -> None:
+        """Measure the network as it is; the event's clock is the run's unless another is given."""
         if self.evaluate is None or point is None or not self.writer:
             return
         num_tokens = self.evaluate.num_tokens(point)
         self.ledger.note("evaluate", sum(forward_flops(self.spec.shape, num_tokens).values()))
         for event in self.evaluate(self.stepper.network, point):
-            self._append(**event)
+            self._append(**(event | clock))
         self._note_time()
 
     def _finish(self) -> None:
@@ -287,7 +299,12 @@ class _Run:
             offsets=self.writer.offsets(),
             fingerprints=self.fingerprints,
         )
-        write_checkpoint(self.folder, checkpoint, num_kept=self.spec.keep_checkpoints)
+        write_checkpoint(
+            self.folder,
+            checkpoint,
+            num_kept=self.spec.keep_checkpoints,
+            kept_steps=self.plan.kept_steps,
+        )
 
     def open_record(self) -> RunWriter:
         """The record, cut back to where this process goes on."""

@@ -1,54 +1,27 @@
-"""The command line: one verb a station, each a thin cover over the function in `gradatim.verbs`.
-
-Results go to standard output, as tables for people or, with `--json`, as JSON for programs;
-progress and errors go to standard error. Exit codes are those of `gradatim.errors`.
-"""
+"""Commands from a corpus to a store, from a store to runs, from runs to a report."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
-from gradatim import __version__, verbs
-from gradatim.errors import GradatimError
+from gradatim import verbs
+from gradatim.cli.app import (
+    AsJson,
+    app,
+    errors_console,
+    print_json,
+    print_pairs,
+    print_table,
+    short,
+)
 from gradatim.settings import read_yaml_file
 
-app = typer.Typer(
-    name="gradatim",
-    help="Pretrain language models under a curriculum, at equal compute, and see what it bought.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 StudyFile = Annotated[Path, typer.Argument(help="The study file.", metavar="STUDY.yaml")]
 StudyFolder = Annotated[Path, typer.Argument(help="The folder of a study.", metavar="FOLDER")]
 RunFolder = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
-
-_errors = Console(stderr=True)
-
-# Typer brings its own click or uses the installed one, by version: ask it for the class.
-_UsageError: Any = typer.BadParameter.__base__
-
-
-@app.callback()
-def _options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-) -> None:
-    if version:
-        typer.echo(__version__)
-        raise typer.Exit
 
 
 @app.command()
@@ -61,7 +34,7 @@ def demo(
 
     Example: gradatim demo
     """
-    path = verbs.demo(folder, console=_errors)
+    path = verbs.demo(folder, console=errors_console)
     comparison = verbs.compare(folder)
     typer.echo(comparison.headline)
     typer.echo(f"Report: {path}")
@@ -110,11 +83,11 @@ def build(
         settings["corpus"] = source
     elif source.endswith((".yaml", ".yml")):
         settings = read_yaml_file(Path(source))
-    store = verbs.build(settings, out, console=_errors)
+    store = verbs.build(settings, out, console=errors_console)
     if as_json:
-        _print_json({"path": str(out), "fingerprint": store.fingerprint, **store.report})
+        print_json({"path": str(out), "fingerprint": store.fingerprint, **store.report})
         return
-    _print_pairs(f"Store {out}", {"fingerprint": store.fingerprint, **store.report})
+    print_pairs(f"Store {out}", {"fingerprint": store.fingerprint, **store.report})
 
 
 @app.command()
@@ -127,9 +100,9 @@ def plan(study_file: StudyFile, as_json: AsJson = False) -> None:
 
     planned = verbs.plan(study_file)
     if as_json:
-        _print_json(planned.to_dict())
+        print_json(planned.to_dict())
         return
-    _print_table(COLUMNS, as_rows(planned))
+    print_table(COLUMNS, as_rows(planned))
     typer.echo(
         f"{planned.num_runs} runs, {planned.flops:.3g} FLOPs, about "
         f"{planned.seconds / 60:.1f} minutes here with {planned.num_processes} at a time "
@@ -160,14 +133,14 @@ def train(
         recipe_file=recipe,
         seed=seed,
         batch_blocks=batch_blocks,
-        console=_errors,
+        console=errors_console,
     )
     assert record.finish is not None
     if as_json:
-        _print_json(record.finish)
+        print_json(record.finish)
         return
     keys = ("step", "tokens", "flops", "final_bits_per_byte", "matches_plan")
-    _print_pairs(f"Run {out}", {key: record.finish.get(key) for key in keys})
+    print_pairs(f"Run {out}", {key: record.finish.get(key) for key in keys})
 
 
 @app.command()
@@ -183,9 +156,9 @@ def study(
 
     Example: gradatim study studies/books-reading-age.yaml
     """
-    result = verbs.study(study_file, out, num_processes=processes, console=_errors)
+    result = verbs.study(study_file, out, num_processes=processes, console=errors_console)
     if as_json:
-        _print_json(
+        print_json(
             {
                 "folder": str(result.folder),
                 "finished": len(result.records),
@@ -256,12 +229,12 @@ def evaluate(
     """
     result = verbs.evaluate(run, num_blocks=num_blocks, num_tasks=num_tasks)
     if as_json:
-        _print_json(result)
+        print_json(result)
         return
-    _print_pairs("bits per byte", result["bits_per_byte"])
+    print_pairs("bits per byte", result["bits_per_byte"])
     if result.get("tasks"):
         columns = ("task", "accuracy", "probability", "chance", "items")
-        _print_table(
+        print_table(
             columns,
             [
                 (name, *(f"{row[key]:.3f}" for key in columns[1:4]), f"{row['num_items']:.0f}")
@@ -282,11 +255,11 @@ def explain(
     """
     rows = verbs.explain(run, step)
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     for row in rows:
         facts = {key: value for key, value in row.items() if key != "text"}
-        typer.echo("  ".join(f"{key} {_short(value)}" for key, value in facts.items()))
+        typer.echo("  ".join(f"{key} {short(value)}" for key, value in facts.items()))
         typer.echo(f"    {' '.join(row['text'].split())[:300]}")
 
 
@@ -302,57 +275,9 @@ def export(
     typer.echo(verbs.export(run, out))
 
 
-def main() -> None:
-    """Entry point: expected failures become one line and an exit code."""
-    debug = "--debug" in sys.argv
-    try:
-        code = app(standalone_mode=False)
-    except _UsageError as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        _errors.print("stopped; the same command goes on where it was", markup=False)
-        sys.exit(130)
-    except GradatimError as error:
-        if debug:
-            raise
-        _errors.print(f"gradatim: {error}", markup=False, style="red", soft_wrap=True)
-        sys.exit(error.exit_code)
-    sys.exit(code or 0)
-
-
 def _tokenizer_settings(tokenizer: str | None, vocab_size: int) -> dict[str, Any]:
     if tokenizer is None:
         return {"vocab_size": vocab_size}
     if tokenizer.startswith("hf:"):
         return {"hf": tokenizer.removeprefix("hf:")}
     return {"file": tokenizer}
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=1, allow_nan=False))
-
-
-def _print_table(columns: tuple[str, ...], rows: Sequence[Sequence[str]]) -> None:
-    """A table whose cells are never cut: wider than the terminal rather than wrong."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for index, column in enumerate(columns):
-        is_number = all(row[index][:1].isdigit() for row in rows)
-        table.add_column(column, justify="right" if is_number else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    Console(width=max(80, 4 + sum(_column_widths(columns, rows)))).print(table)
-
-
-def _column_widths(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
-    return [max(len(row[index]) for row in [columns, *rows]) + 2 for index in range(len(columns))]
-
-
-def _print_pairs(title: str, values: dict[str, Any]) -> None:
-    typer.echo(title)
-    for key, value in values.items():
-        typer.echo(f"  {key}: {_short(value)}")
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,8 +1,4 @@
-"""Every verb of the command line as one Python function of the same name.
-
-This is where the stations meet: a verb reads what one station left on disk and calls the next.
-Stations are imported on demand, so that `gradatim compare` does not wait for torch.
-"""
+"""From a corpus to a store, from a store to runs, from runs to a report."""
 
 from __future__ import annotations
 
@@ -58,12 +54,14 @@ def plan(study_file: Path | str) -> StudyPlan:
     Raises:
         SpecError: the study cannot be meant.
     """
+    from gradatim.blocks.store import Store
     from gradatim.study.plan import plan as plan_study
     from gradatim.study.spec import load_study
 
     spec = load_study(study_file)
     vocab_size, block_tokens = _store_sizes(spec)
-    return plan_study(spec, vocab_size=vocab_size, block_tokens=block_tokens)
+    store = Store.open(Path(spec.store_path)) if spec.store_path else None
+    return plan_study(spec, vocab_size=vocab_size, block_tokens=block_tokens, store=store)
 
 
 def train(
@@ -92,16 +90,17 @@ def train(
     from gradatim.blocks.store import Store
     from gradatim.compute import rung_shape, training_flops
     from gradatim.recipe import Recipe
-    from gradatim.record import RunSpec, StoreReference
+    from gradatim.record import RunSpec
     from gradatim.study.execute import Job, JobEvent
     from gradatim.study.progress import StudyProgress
     from gradatim.study.single import run
+    from gradatim.train.identity import store_reference
 
     store = Store.open(Path(store_path))
     recipe = Recipe.load(Path(recipe_file)) if recipe_file else Recipe.parse({}, where="recipe")
     shape = rung_shape(rung, vocab_size=store.vocab_size, context_tokens=store.block_tokens)
     spec = RunSpec(
-        store=StoreReference(path=str(store.path), fingerprint=store.fingerprint),
+        store=store_reference(store, recipe),
         arm=recipe.data.kind,
         rung=rung,
         seed=seed,

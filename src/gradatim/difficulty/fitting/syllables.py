@@ -5,7 +5,7 @@ Computational Linguistics 21, 1995): start from the kernel's vowel groups; again
 letter pattern whose ±1 rights the most weight of words, until none is worth it. A word weighs 1,
 and up to 20 more with the root of its frequency in running text.
 
-    python -m gradatim.difficulty.learn cmudict.zip books.parquet > syllable_patterns.py
+    python -m gradatim.difficulty.fitting.syllables cmudict.zip books.parquet > syllable_patterns.py
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from gradatim.corpus.documents import read_documents
-from gradatim.difficulty.kernel import base_syllables
 from gradatim.difficulty.patterns import SYMBOLS
+from gradatim.difficulty.syllables import base_syllables
 
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)*")
 
@@ -116,7 +116,7 @@ def _module(changes: Mapping[str, int]) -> str:
     """The text of `syllable_patterns`."""
     parts = [
         '"""Letter patterns that add a syllable to the vowel groups, or take one away.\n\n'
-        "Written by `gradatim.difficulty.learn` from the CMU Pronouncing Dictionary; a pattern\n"
+        "Written by `gradatim.difficulty.fitting.syllables` from the CMU Pronouncing Dictionary; a pattern\n"
         'of two changes stands twice.\n"""\n'
     ]
     for name, sign in (("ONE_MORE", 1), ("ONE_FEWER", -1)):

@@ -1,0 +1,238 @@
+"""A corpus in pieces that can be read apart: any number of workers, always the same pieces.
+
+A piece is a run of neighbouring segments, a segment a part of one file that can be read without
+the rest: rows of a parquet file, a range of bytes of an uncompressed JSON-lines file, any other
+file whole. Where the pieces begin and end depends on the corpus alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import pyarrow.parquet as pq
+
+from gradatim.corpus.documents import Columns
+from gradatim.corpus.hub import HUB_PREFIX, HubLocation
+from gradatim.corpus.readers import count_lines, open_parquet
+from gradatim.corpus.storage import StoredFile, stored_files
+from gradatim.errors import InputError
+
+MIN_PIECE_BYTES = 4 * 2**20
+MAX_PIECE_BYTES = 128 * 2**20
+_PIECES_A_CORPUS = 256
+_MOST_PARTS_OF_A_ROW_GROUP = 4  # each part but the first decodes the rows before it once more
+_EXPANSION = 3  # what gzip and zstd make of prose, about
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of one file.
+
+    Attributes:
+        path: a path, URL or hub location.
+        format: "parquet", "json", "text" or "hub".
+        name, source: of the file, for ids and sources of rows that have none.
+        first, end: rows of a parquet file, bytes of a JSON-lines file; the whole if `end` is None.
+        lines_before: lines of the file that begin before `first`.
+        num_bytes: about how much text it holds.
+    """
+
+    path: str
+    format: str
+    name: str
+    source: str
+    first: int = 0
+    end: int | None = None
+    lines_before: int = 0
+    num_bytes: int = 0
+
+    @property
+    def needs_line_numbers(self) -> bool:
+        return self.format == "json" and self.end is not None
+
+    def __str__(self) -> str:
+        if self.end is None:
+            return self.name
+        return f"{self.name} {'rows' if self.format == 'parquet' else 'bytes'} " + (
+            f"{self.first}-{self.end}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Neighbouring segments that are read by one worker; `index` counts from 0."""
+
+    index: int
+    segments: tuple[Segment, ...]
+
+    @property
+    def num_bytes(self) -> int:
+        """About how much text it holds."""
+        return sum(segment.num_bytes for segment in self.segments)
+
+    def __str__(self) -> str:
+        more = len(self.segments) - 1
+        return str(self.segments[0]) + (f" and {more} more" if more else "")
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusPlan:
+    """The files of a corpus as they are now, and its pieces in corpus order."""
+
+    files: tuple[StoredFile, ...]
+    pieces: tuple[Piece, ...]
+
+    @property
+    def num_bytes(self) -> int:
+        """About how much text there is."""
+        return sum(piece.num_bytes for piece in self.pieces)
+
+
+def plan_pieces(
+    location: str | Sequence[str],
+    columns: Columns | None = None,
+    *,
+    skip_bad: bool = False,
+    piece_bytes: int | None = None,
+) -> CorpusPlan:
+    """Divide a corpus into pieces; opens parquet files for their sizes, reads no text.
+
+    Args:
+        location: as in `gradatim.corpus.documents.read_documents`, or URLs that fsspec knows.
+        columns: which columns of parquet files will be read.
+        skip_bad: leave files that cannot be opened for the reader to report.
+        piece_bytes: about how much text a piece holds; by default a 256th of the corpus, but 4 MB
+            at least and 128 MB at most.
+
+    Raises:
+        InputError: nothing there, nothing readable, a missing column.
+    """
+    columns = columns or Columns()
+    files: list[StoredFile] = []
+    found: list[StoredFile | HubLocation] = []
+    for part in (location,) if isinstance(location, str) else location:
+        if part.startswith(HUB_PREFIX):
+            found.append(HubLocation.parse(part))
+        else:
+            files += (here := stored_files(part))
+            found += here
+    if piece_bytes is None:
+        # Of the files as they lie: to look into them is the next step.
+        total_bytes = sum(file.num_bytes for file in files)
+        wanted = total_bytes // _PIECES_A_CORPUS
+        piece_bytes = min(max(wanted, MIN_PIECE_BYTES), MAX_PIECE_BYTES)
+    segments = [
+        segment for part in found for segment in _segments_of(part, columns, skip_bad, piece_bytes)
+    ]
+    return CorpusPlan(tuple(files), tuple(_packed(segments, piece_bytes)))
+
+
+def count_segment_lines(segment: Segment) -> int:
+    """Lines that begin in a segment of a JSON-lines file."""
+    assert segment.end is not None
+    return count_lines(segment.path, segment.first, segment.end)
+
+
+def with_line_numbers(pieces: Sequence[Piece], counts: Sequence[int]) -> tuple[Piece, ...]:
+    """The pieces with `lines_before` filled in.
+
+    Args:
+        counts: `count_segment_lines` of every segment that `needs_line_numbers`, in order.
+    """
+    remaining = iter(counts)
+    path, before = "", 0
+    numbered = []
+    for piece in pieces:
+        segments = []
+        for segment in piece.segments:
+            if segment.needs_line_numbers:
+                before = before if segment.path == path and segment.first > 0 else 0
+                path = segment.path
+                segments.append(replace(segment, lines_before=before))
+                before += next(remaining)
+            else:
+                segments.append(segment)
+        numbered.append(replace(piece, segments=tuple(segments)))
+    return tuple(numbered)
+
+
+def _segments_of(
+    part: StoredFile | HubLocation, columns: Columns, skip_bad: bool, piece_bytes: int
+) -> Iterator[Segment]:
+    if isinstance(part, HubLocation):
+        yield Segment(part.where, "hub", part.name, part.source)
+        return
+    whole = Segment(part.path, part.format, part.name, part.source, num_bytes=part.num_bytes)
+    if part.is_compressed:
+        yield replace(whole, num_bytes=_EXPANSION * part.num_bytes)
+    elif part.format == "json" and part.num_bytes > piece_bytes:
+        num_parts = -(-part.num_bytes // piece_bytes)
+        yield from _divided(whole, num_parts, part.num_bytes, part.num_bytes)
+    elif part.format == "parquet":
+        try:
+            yield from _parquet_segments(whole, columns, piece_bytes)
+        except InputError:
+            if not skip_bad:
+                raise
+            yield whole
+    else:
+        yield whole
+
+
+def _parquet_segments(whole: Segment, columns: Columns, piece_bytes: int) -> Iterator[Segment]:
+    with open_parquet(whole.path) as file:
+        text = columns.chosen(file.schema_arrow.names, whole.path)["text"]
+        sizes = list(_group_sizes(file.metadata, text))
+    first = end = num_bytes = 0
+    for num_rows, group_bytes in sizes:
+        if num_rows == 0:
+            continue
+        if end > first and num_bytes + group_bytes > piece_bytes:
+            yield replace(whole, first=first, end=end, num_bytes=num_bytes)
+            first, num_bytes = end, 0
+        if group_bytes > piece_bytes:
+            num_parts = min(-(-group_bytes // piece_bytes), _MOST_PARTS_OF_A_ROW_GROUP, num_rows)
+            for part in _divided(whole, num_parts, num_rows, group_bytes):
+                assert part.end is not None
+                yield replace(part, first=end + part.first, end=end + part.end)
+            first = end = end + num_rows
+            continue
+        end += num_rows
+        num_bytes += group_bytes
+    if end > first:
+        yield replace(whole, first=first, end=end, num_bytes=num_bytes)
+
+
+def _group_sizes(metadata: pq.FileMetaData, column: str) -> Iterator[tuple[int, int]]:
+    """Rows and uncompressed bytes of a column, by row group."""
+    for index in range(metadata.num_row_groups):
+        group = metadata.row_group(index)
+        chunks = [group.column(at) for at in range(group.num_columns)]
+        num_bytes = sum(
+            chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema == column
+        )
+        yield group.num_rows, num_bytes
+
+
+def _divided(whole: Segment, num_parts: int, length: int, num_bytes: int) -> Iterator[Segment]:
+    """`num_parts` segments over the rows or bytes 0 to `length`, as equal as can be."""
+    borders = [length * index // num_parts for index in range(num_parts + 1)]
+    for first, end in pairwise(borders):
+        share = num_bytes * (end - first) // length
+        yield replace(whole, first=first, end=end, num_bytes=share)
+
+
+def _packed(segments: Sequence[Segment], piece_bytes: int) -> Iterator[Piece]:
+    """Neighbours together in one piece while they fit."""
+    waiting: list[Segment] = []
+    index = num_bytes = 0
+    for segment in segments:
+        if waiting and num_bytes + segment.num_bytes > piece_bytes:
+            yield Piece(index, tuple(waiting))
+            waiting, num_bytes, index = [], 0, index + 1
+        waiting.append(segment)
+        num_bytes += segment.num_bytes
+    if waiting:
+        yield Piece(index, tuple(waiting))

@@ -1,0 +1,234 @@
+"""Files on this machine and, through fsspec, anywhere else: listed, opened, written whole.
+
+A location with `://` in it (`s3://bucket/folder`, `gs://...`, `memory://...`) is fsspec's; any
+other, and `file://`, is a path of this machine. What is written appears under its name only when
+it is complete.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import fsspec
+import pyarrow as pa
+from pyarrow import fs as arrow_fs
+
+from gradatim.corpus.locations import CorpusFile, find_files, remote_files
+from gradatim.errors import InputError, MissingExtraError
+
+_LOCAL = "file://"
+_STREAM_BYTES = 2**20
+_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+_DRAFT = ".draft"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file of a corpus, here or elsewhere.
+
+    Attributes:
+        path: a path of this machine, or a URL.
+        format, name, source: as in `gradatim.corpus.locations.CorpusFile`.
+        changed: differs after the file was written to: its time of change, or the store's tag.
+    """
+
+    path: str
+    format: str
+    name: str
+    source: str
+    num_bytes: int
+    changed: str
+
+    @property
+    def is_compressed(self) -> bool:
+        return compression_of(self.path) is not None
+
+
+def is_remote(location: str) -> bool:
+    """Whether a location is fsspec's to reach."""
+    return "://" in location and not location.startswith(_LOCAL)
+
+
+def compression_of(path: str) -> str | None:
+    """The codec that the name of a file tells of, in Arrow's words."""
+    return _COMPRESSIONS.get(os.path.splitext(path)[1].lower())  # noqa: PTH122  a URL is no path
+
+
+def stored_files(location: str) -> list[StoredFile]:
+    """The files of a path, folder, glob or URL of one, in the order of `find_files`.
+
+    Raises:
+        InputError: nothing there, or nothing of a known kind.
+        MissingExtraError: the package that reaches the store is not installed.
+    """
+    if not is_remote(location):
+        return [_local_file(file) for file in find_files(location.removeprefix(_LOCAL))]
+    filesystem, path = _filesystem_of(location)
+    try:
+        found = remote_files(filesystem, path, location)
+        return [_remote_file(filesystem, file) for file in found]
+    except InputError:
+        raise
+    except Exception as error:  # every store's library has its own
+        raise _unreachable(location, error) from error
+
+
+def open_input(path: str | Path) -> pa.NativeFile:
+    """A file open for reading at any place.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    if not is_remote(str(path)):
+        return pa.OSFile(str(path).removeprefix(_LOCAL))
+    filesystem, inner = _filesystem_of(str(path))
+    return arrow_fs.PyFileSystem(arrow_fs.FSSpecHandler(filesystem)).open_input_file(inner)
+
+
+def open_stream(path: str | Path) -> io.BufferedReader:
+    """A file open for reading from its beginning, decompressed if its name says so."""
+    stream = open_input(path)
+    codec = compression_of(str(path))
+    # Arrow's streams, unlike zstandard's, read on after the first frame and notice a cut-off file.
+    if codec is not None:
+        stream = pa.CompressedInputStream(stream, codec)
+    return io.BufferedReader(stream, _STREAM_BYTES)
+
+
+class OutputFolder:
+    """A folder that files are put into, each complete from its first moment."""
+
+    def __init__(self, location: str | Path) -> None:
+        self.location = str(location).removeprefix(_LOCAL)
+        self.local: Path | None = None
+        if is_remote(self.location):
+            self._filesystem, self._root = _filesystem_of(self.location)
+        else:
+            self.local = Path(self.location).expanduser()
+
+    def path_of(self, name: str) -> str:
+        """What `open_input` opens the file by."""
+        if self.local is not None:
+            return str(self.local / name)
+        return f"{self.location.rstrip('/')}/{name}"
+
+    def names(self) -> list[str]:
+        """Names of the complete files in the folder, sorted; none where there is no folder."""
+        if self.local is not None:
+            names = [entry.name for entry in self.local.iterdir()] if self.local.is_dir() else []
+        else:
+            self._filesystem.invalidate_cache()
+            is_there = self._filesystem.exists(self._root)
+            found = self._filesystem.ls(self._root, detail=False) if is_there else []
+            names = [str(path).rstrip("/").rpartition("/")[2] for path in found]
+        return sorted(name for name in names if not name.endswith(_DRAFT))
+
+    def read_bytes(self, name: str) -> bytes:
+        with open_input(self.path_of(name)) as file:
+            return bytes(file.read())
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        with self.writing(name) as file:
+            file.write(data)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[IO[bytes]]:
+        """A file that gets its name when the block ends well, and is gone when it does not."""
+        if self.local is None:
+            with tempfile.NamedTemporaryFile(suffix=_DRAFT) as file:
+                yield file
+                file.flush()
+                self._filesystem.makedirs(self._root, exist_ok=True)
+                self._filesystem.put_file(file.name, f"{self._root}/{name}")
+            return
+        self.local.mkdir(parents=True, exist_ok=True)
+        draft = self.local / f".{name}.{os.getpid()}-{os.urandom(4).hex()}{_DRAFT}"
+        try:
+            with draft.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(self.local / name)
+        finally:
+            draft.unlink(missing_ok=True)
+        self._sync()
+
+    def remove(self, name: str) -> None:
+        """Deletes a file, if it is there."""
+        if self.local is not None:
+            (self.local / name).unlink(missing_ok=True)
+        elif self._filesystem.exists(f"{self._root}/{name}"):
+            self._filesystem.rm_file(f"{self._root}/{name}")
+
+    def sweep(self) -> None:
+        """Removes what killed processes left half-written."""
+        if self.local is not None and self.local.is_dir():
+            for draft in self.local.glob(f".*{_DRAFT}"):
+                draft.unlink(missing_ok=True)
+
+    def _sync(self) -> None:
+        assert self.local is not None
+        descriptor = os.open(self.local, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _local_file(file: CorpusFile) -> StoredFile:
+    status = file.path.stat()
+    return StoredFile(
+        path=str(file.path),
+        format=file.format,
+        name=file.name,
+        source=file.source,
+        num_bytes=status.st_size,
+        changed=str(status.st_mtime_ns),
+    )
+
+
+def _remote_file(filesystem: Any, file: CorpusFile) -> StoredFile:
+    info = filesystem.info(str(file.path))
+    tags = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
+    changed = next((str(info[tag]) for tag in tags if info.get(tag)), "")
+    return StoredFile(
+        path=filesystem.unstrip_protocol(str(file.path)),
+        format=file.format,
+        name=file.name,
+        source=file.source,
+        num_bytes=int(info["size"]),
+        changed=changed,
+    )
+
+
+def _filesystem_of(location: str) -> tuple[Any, str]:
+    try:
+        filesystem, path = fsspec.core.url_to_fs(location)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"reaching {location.partition('://')[0]}:// needs another package",
+            where=location,
+            got=str(error).splitlines()[0],
+            remedy="Install it with pip",
+        ) from error
+    except ValueError as error:
+        raise InputError(
+            "not a location that can be reached", where=location, got=str(error).splitlines()[0]
+        ) from error
+    return filesystem, path
+
+
+def _unreachable(location: str, error: Exception) -> InputError:
+    return InputError(
+        "cannot be reached",
+        where=location,
+        got=f"{type(error).__name__}: {error}".splitlines()[0],
+        remedy="Check the location, the connection and the credentials",
+    )

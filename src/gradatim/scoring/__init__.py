@@ -1,0 +1,1 @@
+"""A corpus of any size into a folder of scores: pieces, workers, parts, quantiles."""

@@ -1,0 +1,246 @@
+"""What describes a folder of scores: its settings before, its meaning and quantiles after."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gradatim import __version__
+from gradatim.corpus.pieces import CorpusPlan, Piece
+from gradatim.corpus.storage import OutputFolder
+from gradatim.errors import InputError, MismatchError, StoreError
+from gradatim.scoring.columns import describe
+from gradatim.scoring.engines import Engine, LocalEngine
+from gradatim.scoring.part import PartReport, part_name
+from gradatim.scoring.quantiles import (
+    ExactCounts,
+    MergedSketch,
+    Quantiles,
+    high_counts,
+    low_counts,
+    sketch_columns,
+)
+from gradatim.scoring.spec import ScoringSpec
+
+SCHEMA_VERSION = 1
+DESCRIPTION, SETTINGS, LOCK = "scores.json", "settings.json", ".lock"
+MAX_EXACT_ROWS = 100_000_000
+_MOST_PLACES = 20
+_MOST_DIFFERENCES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ScoresSummary:
+    """The parts' reports added up; names as in `PartReport`."""
+
+    num_documents: int
+    num_rows: int
+    num_bytes: int
+    num_not_prose: int
+    num_bad: int
+    num_blank: int
+    places: tuple[str, ...]
+
+
+def summary_of(reports: Sequence[PartReport]) -> ScoresSummary:
+    """Sums over the parts, and the first twenty places of bad rows."""
+    names = ("num_documents", "num_rows", "num_bytes", "num_not_prose", "num_bad", "num_blank")
+    places = [place for report in reports for place in report.places][:_MOST_PLACES]
+    sums = {name: sum(getattr(report, name) for report in reports) for name in names}
+    return ScoresSummary(**sums, places=tuple(places))
+
+
+def settings_of(spec: ScoringSpec, plan: CorpusPlan) -> dict[str, Any]:
+    """Everything the parts depend on, and what tells that a file was written to."""
+    settings = spec.model_dump(mode="json", exclude={"corpus", "quantiles", "num_bands"})
+    if spec.tokenizer is not None:
+        settings["tokenizer"] = _hash_of_tokenizer(spec.tokenizer)
+    corpus: dict[str, Any] = {}
+    for number, file in enumerate(plan.files, 1):
+        entry = {"num_bytes": file.num_bytes, "changed": file.changed}
+        corpus[f"{number} {file.name}"] = entry
+    hubs = {
+        segment.path
+        for piece in plan.pieces
+        for segment in piece.segments
+        if segment.format == "hub"
+    }
+    corpus |= {path: {} for path in sorted(hubs)}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "gradatim": __version__,
+        "settings": json.loads(json.dumps(settings)),
+        "corpus": corpus,
+    }
+
+
+def identity_of(settings: dict[str, Any]) -> str:
+    """32 hex digits over the settings; times of change left out, so a copied corpus is the same."""
+    corpus = {name: entry.get("num_bytes") for name, entry in settings["corpus"].items()}
+    return _hash(settings | {"corpus": corpus})
+
+
+def check_same(folder: OutputFolder, settings: dict[str, Any]) -> None:
+    """Lets a new, an empty, or a folder of the same scores pass.
+
+    Raises:
+        MismatchError: it holds scores of another corpus or other settings.
+        StoreError: it holds something else.
+    """
+    names = [name for name in folder.names() if not name.startswith(".")]
+    if SETTINGS not in names:
+        if names:
+            raise StoreError(
+                "there is something else than scores",
+                where=folder.location,
+                got=", ".join(names[:5]),
+                remedy="Give another folder",
+            )
+        return
+    found = differences(json.loads(folder.read_bytes(SETTINGS)), settings)
+    if found:
+        more = len(found) - _MOST_DIFFERENCES
+        shown = found[:_MOST_DIFFERENCES] + ([f"and {more} more"] if more > 0 else [])
+        raise MismatchError(
+            "other scores lie there; " + "; ".join(shown),
+            where=folder.location,
+            remedy="Give another folder, or remove this one",
+        )
+
+
+def differences(was: Any, now: Any, prefix: str = "") -> list[str]:
+    """Where two settings differ, one clause each."""
+    found = []
+    for key in sorted(was.keys() | now.keys()):
+        old, new = was.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += differences(old, new, f"{prefix}{key}: ")
+        elif old != new:
+            shown = [json.dumps(value)[:80] for value in (old, new)]
+            found.append(f"{prefix}{key} was {shown[0]}, now {shown[1]}")
+    return found
+
+
+def write_json(folder: OutputFolder, name: str, content: dict[str, Any]) -> None:
+    """JSON for people and programs; NaN is refused."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    folder.write_bytes(name, f"{text}\n".encode())
+
+
+def is_described(folder: OutputFolder, spec: ScoringSpec, reports: Sequence[PartReport]) -> bool:
+    """Whether `scores.json` is there and says what it would say now."""
+    if DESCRIPTION not in folder.names():
+        return False
+    content = json.loads(folder.read_bytes(DESCRIPTION))
+    wanted = (_fingerprint(reports), _asked(spec), list(spec.locations))
+    return (content.get("fingerprint"), content.get("settings"), content.get("corpus")) == wanted
+
+
+def write_description(
+    folder: OutputFolder,
+    spec: ScoringSpec,
+    pieces: Sequence[Piece],
+    reports: Sequence[PartReport],
+    engine: Engine,
+) -> None:
+    """Writes `scores.json`: columns, quantiles, edges of bands, parts."""
+    summary = summary_of(reports)
+    paths = [folder.path_of(part_name(report.piece)) for report in reports if report.num_rows]
+    is_exact = spec.quantiles == "exact" or (
+        spec.quantiles == "auto" and summary.num_rows <= MAX_EXACT_ROWS
+    )
+    quantiles = (
+        exact_quantiles(paths, spec.metrics, spec.num_bands)
+        if is_exact
+        else sketched_quantiles(paths, spec.metrics, spec.num_bands, engine)
+    )
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "corpus": list(spec.locations),
+        "unit": spec.unit,
+        "settings": _asked(spec),
+        **asdict(summary),
+        "columns": describe(spec.metrics),
+        "quantiles": {
+            name: {
+                "method": found.method,
+                "rank_error": found.rank_error,
+                "num_values": found.num_values,
+                "values": list(found.values),
+            }
+            for name, found in quantiles.items()
+        },
+        "bands": {
+            "num_bands": spec.num_bands,
+            "edges": {name: list(found.edges) for name, found in quantiles.items()},
+        },
+        "parts": [
+            {
+                "file": part_name(report.piece),
+                "piece": piece.index,
+                "reads": str(piece),
+                "num_rows": report.num_rows,
+                "num_bytes": report.num_bytes,
+            }
+            for piece, report in zip(pieces, reports, strict=True)
+        ],
+        "fingerprint": _fingerprint(reports),
+    }
+    write_json(folder, DESCRIPTION, content)
+
+
+def exact_quantiles(
+    paths: Sequence[str], names: Sequence[str], num_bands: int
+) -> dict[str, Quantiles]:
+    """By counting, in two readings of the columns; metrics without any value are left out."""
+    counted = {name: ExactCounts(num_bands) for name in names}
+    engine = LocalEngine()
+    for _, high in engine.map(partial(high_counts, names=names), paths):
+        for name in names:
+            counted[name].add_high(high[name])
+    bins = {name: counted[name].bins() for name in names}
+    for _, low in engine.map(partial(low_counts, bins=bins), paths):
+        for name in names:
+            counted[name].add_low(*low[name])
+    found = {name: counted[name].quantiles() for name in names}
+    return {name: quantiles for name, quantiles in found.items() if quantiles is not None}
+
+
+def sketched_quantiles(
+    paths: Sequence[str], names: Sequence[str], num_bands: int, engine: Engine
+) -> dict[str, Quantiles]:
+    """By merged sketches of the parts; metrics without any value are left out."""
+    merged = {name: MergedSketch(num_bands) for name in names}
+    for _, sketches in engine.map(partial(sketch_columns, names=names), paths):
+        for name in names:
+            merged[name].add(sketches[name])
+    found = {name: merged[name].quantiles() for name in names}
+    return {name: quantiles for name, quantiles in found.items() if quantiles is not None}
+
+
+def _asked(spec: ScoringSpec) -> dict[str, Any]:
+    asked: dict[str, Any] = spec.model_dump(mode="json", exclude={"corpus"})
+    return asked
+
+
+def _fingerprint(reports: Sequence[PartReport]) -> str:
+    """32 hex digits over the settings and all texts that were scored."""
+    return _hash([[report.identity, report.content] for report in reports])
+
+
+def _hash(content: Any) -> str:
+    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
+
+
+def _hash_of_tokenizer(path: str) -> str:
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError("cannot be read", where=path, got=str(error)) from error
+    return hashlib.blake2b(content, digest_size=16).hexdigest()

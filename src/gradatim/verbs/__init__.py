@@ -1,0 +1,37 @@
+"""Every verb of the command line as one Python function of the same name.
+
+This is where the stations meet: a verb reads what one station left on disk and calls the next.
+Stations are imported on demand, so that `gradatim compare` does not wait for torch.
+"""
+
+from gradatim.verbs.scores import score, score_blocks, score_report
+from gradatim.verbs.studies import (
+    build,
+    compare,
+    demo,
+    evaluate,
+    explain,
+    export,
+    fit,
+    plan,
+    report,
+    study,
+    train,
+)
+
+__all__ = [
+    "build",
+    "compare",
+    "demo",
+    "evaluate",
+    "explain",
+    "export",
+    "fit",
+    "plan",
+    "report",
+    "score",
+    "score_blocks",
+    "score_report",
+    "study",
+    "train",
+]

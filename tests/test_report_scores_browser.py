@@ -1,0 +1,81 @@
+"""The score report in a real browser: drawn without a script, no request, wide, narrow, dark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gradatim.report.scores import report_scores
+from synthetic_scores import spread, texts, write_scores
+from test_report_browser import EVIL, browser, sync_api
+
+__all__ = ["browser"]
+
+SHAPES = """() => [...document.querySelectorAll(".strip svg path, .spread svg rect")]
+    .filter(mark => { const box = mark.getBoundingClientRect(); return box.width * box.height; })
+    .length"""
+OVERFLOWING = """() => [...document.querySelectorAll("main *")]
+    .filter(part => !part.closest(".scroll, svg") && part.getBoundingClientRect().right >
+        document.documentElement.clientWidth + 1)
+    .map(part => part.className || part.tagName)"""
+CONTRASTS = """() => [...document.querySelectorAll("table.matrix td[class^=shade]")].map(cell => {
+    const light = colour => colour.match(/[0-9.]+/g).slice(0, 3).map(Number)
+        .map(part => part / 255)
+        .map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, part, place) => sum + part * [0.2126, 0.7152, 0.0722][place], 0);
+    const style = getComputedStyle(cell);
+    const [one, two] = [light(style.color), light(style.backgroundColor)];
+    return (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05);
+})"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("scores")
+    names = ["reading_age", *(f"metric_with_a_long_name_{number}" for number in range(9))]
+    ages = spread(300)
+    metrics = {
+        name: [
+            (4 - seed) * age + other
+            for age, other in zip(ages, spread(300, seed=seed), strict=True)
+        ]
+        for seed, name in enumerate(names, 1)
+    }
+    folder = write_scores(
+        place / "scores",
+        metrics,
+        sources=["w" * 300, EVIL, *(f"source {number}" for number in range(20))],
+        levels=["easy", EVIL, "hard"],
+        reasons=[None, EVIL],
+    )
+    return report_scores(
+        folder, place / "page.html", texts=lambda p: [f"{EVIL} {text}" for text in texts(p)]
+    )
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (375, "dark")])
+def test_everything_is_drawn_in_its_width_without_complaint(
+    browser: sync_api.Browser, page: Path, width: int, theme: str
+) -> None:
+    visit = browser.new_page(
+        viewport={"width": width, "height": 900}, color_scheme=theme, reduced_motion="reduce"
+    )
+    complaints: list[str] = []
+    requests: list[str] = []
+    visit.on("console", lambda message: complaints.append(message.text))
+    visit.on("pageerror", lambda error: complaints.append(str(error)))
+    visit.on("dialog", lambda dialog: complaints.append(dialog.message))
+    visit.on("request", lambda request: requests.append(request.url))
+    visit.goto(page.as_uri())
+    assert complaints == []
+    assert requests == [page.as_uri()]
+    assert visit.locator("img, script").count() == 0
+    assert visit.evaluate(SHAPES) == 10 + 10 * (3 + 13)
+    assert visit.evaluate("document.documentElement.scrollWidth") <= width
+    assert visit.evaluate(OVERFLOWING) == []
+    assert min(visit.evaluate(CONTRASTS)) > 4.2
+    assert EVIL in visit.locator(".excerpt blockquote").first.inner_text()
+    visit.locator(".legend a[href='#band-7']").click()
+    assert visit.evaluate("document.getElementById('band-7').getBoundingClientRect().top") < 200
+    visit.close()
