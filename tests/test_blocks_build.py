@@ -15,7 +15,8 @@ from gradatim.blocks.spec import StoreSpec
 from gradatim.blocks.store import Store
 from gradatim.corpus.split import split_of
 from gradatim.difficulty.counts import count_batch
-from gradatim.difficulty.formulas import FORMULAS as METRICS
+from gradatim.difficulty.formulas import FORMULAS
+from gradatim.difficulty.reading_age import reading_age
 from gradatim.errors import InputError, MismatchError, StoreError
 from small_corpus import prose, write_corpus
 
@@ -64,8 +65,9 @@ def test_a_block_has_the_difficulty_bytes_and_text_of_its_own_tokens(store: Stor
         targets = [token for token in tokens[1:].tolist() if token != separator]
         assert row["bytes"] == len(store.tokenizer.decode(targets).encode())
         counts = count_batch([text])
-        for name in ("reading_age", "flesch_reading_ease", "flesch_kincaid_grade"):
-            assert row[name] == pytest.approx(float(METRICS[name](counts)[0]), rel=1e-6)
+        assert row["reading_age"] == pytest.approx(reading_age(counts).years[0], rel=1e-6)
+        for name in ("flesch_reading_ease", "flesch_kincaid_grade"):
+            assert row[name] == pytest.approx(FORMULAS[name](counts)[0], rel=1e-6)
 
 
 def test_text_without_words_counts_as_the_hardest() -> None:

@@ -1,7 +1,7 @@
 """Letter patterns that add a syllable to the vowel groups, or take one away.
 
-Written by `gradatim.difficulty.fitting.syllables` from the CMU Pronouncing Dictionary; a pattern
-of two changes stands twice.
+Written by `gradatim.difficulty.fitting.syllables` from the CMU Pronouncing
+Dictionary; a pattern of two changes stands twice.
 """
 
 ONE_MORE = """

@@ -1,1 +1,1 @@
-"""How what is shipped was learned: syllable patterns, familiar words, ages of words, reading age."""
+"""How what is shipped was learned: syllables, familiar words, ages of words, reading age."""

@@ -250,8 +250,8 @@ def written_ages(ages: WordAges) -> str:
         words.setdefault(tenths, []).append(word)
     spec = {
         "about": "Words by their age in tenths of a year, and the rule for all others: see "
-        "gradatim.difficulty.word_ages. Learned by gradatim.difficulty.fitting.reading_age from the "
-        "sources named in reading_age.json; words chosen by wordfreq (CC BY-SA 4.0).",
+        "gradatim.difficulty.word_ages. Learned by gradatim.difficulty.fitting.reading_age from "
+        "the sources named in reading_age.json; words chosen by wordfreq (CC BY-SA 4.0).",
         "rule_years": ages.rule.tolist(),
         "words": {str(tenths): " ".join(sorted(words[tenths])) for tenths in sorted(words)},
     }
@@ -276,7 +276,7 @@ def fit(folder: Path) -> tuple[AgeModel, WordAges, list[str]]:
 def main(arguments: list[str]) -> None:
     folder = Path(arguments[0])
     model, ages, lines = fit(folder)
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     (here / "reading_age.json").write_text(written_model(model), encoding="utf-8")
     (here / "word_ages.json").write_text(written_ages(ages), encoding="utf-8")
     print("\n".join(lines))

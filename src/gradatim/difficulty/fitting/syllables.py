@@ -116,8 +116,8 @@ def _module(changes: Mapping[str, int]) -> str:
     """The text of `syllable_patterns`."""
     parts = [
         '"""Letter patterns that add a syllable to the vowel groups, or take one away.\n\n'
-        "Written by `gradatim.difficulty.fitting.syllables` from the CMU Pronouncing Dictionary; a pattern\n"
-        'of two changes stands twice.\n"""\n'
+        "Written by `gradatim.difficulty.fitting.syllables` from the CMU Pronouncing\n"
+        'Dictionary; a pattern of two changes stands twice.\n"""\n'
     ]
     for name, sign in (("ONE_MORE", 1), ("ONE_FEWER", -1)):
         chosen = [p for p, change in sorted(changes.items()) for _ in range(sign * change)]
