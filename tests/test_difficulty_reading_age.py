@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from gradatim.difficulty.columns import COUNT_NAMES, MEASURE_NAMES
 from gradatim.difficulty.counts import Counts, count_batch
+from gradatim.difficulty.english import listed_words
 from gradatim.difficulty.fitting import reading_age as fit_reading_age
 from gradatim.difficulty.fitting.evaluation import (
     Unseen,
@@ -27,7 +28,6 @@ from gradatim.difficulty.fitting.evaluation import (
 )
 from gradatim.difficulty.fitting.sources import Sample, WordUse, common_words
 from gradatim.difficulty.fitting.word_ages import WordAgeLearner
-from gradatim.difficulty.lexicon import listed_words
 from gradatim.difficulty.reading_age import FEATURES, features, reading_age, shipped_model
 from gradatim.difficulty.word_ages import word_ages_tenths
 

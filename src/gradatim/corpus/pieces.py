@@ -22,6 +22,7 @@ from gradatim.errors import InputError
 MIN_PIECE_BYTES = 4 * 2**20
 MAX_PIECE_BYTES = 128 * 2**20
 _PIECES_A_CORPUS = 256
+MIN_PART_BYTES = 32 * 2**20
 _MOST_PARTS_OF_A_ROW_GROUP = 4  # each part but the first decodes the rows before it once more
 _EXPANSION = 3  # what gzip and zstd make of prose, about
 
@@ -104,7 +105,7 @@ def plan_pieces(
         columns: which columns of parquet files will be read.
         skip_bad: leave files that cannot be opened for the reader to report.
         piece_bytes: about how much text a piece holds; by default a 256th of the corpus, but 4 MB
-            at least and 128 MB at most.
+            at least and 128 MB at most; a row group is then not divided below 32 MB.
 
     Raises:
         InputError: nothing there, nothing readable, a missing column.
@@ -118,13 +119,17 @@ def plan_pieces(
         else:
             files += (here := stored_files(part))
             found += here
+    min_part_bytes = 0
     if piece_bytes is None:
+        min_part_bytes = MIN_PART_BYTES
         # Of the files as they lie: to look into them is the next step.
         total_bytes = sum(file.num_bytes for file in files)
         wanted = total_bytes // _PIECES_A_CORPUS
         piece_bytes = min(max(wanted, MIN_PIECE_BYTES), MAX_PIECE_BYTES)
     segments = [
-        segment for part in found for segment in _segments_of(part, columns, skip_bad, piece_bytes)
+        segment
+        for part in found
+        for segment in _segments_of(part, columns, skip_bad, piece_bytes, min_part_bytes)
     ]
     return CorpusPlan(tuple(files), tuple(_packed(segments, piece_bytes)))
 
@@ -159,7 +164,11 @@ def with_line_numbers(pieces: Sequence[Piece], counts: Sequence[int]) -> tuple[P
 
 
 def _segments_of(
-    part: StoredFile | HubLocation, columns: Columns, skip_bad: bool, piece_bytes: int
+    part: StoredFile | HubLocation,
+    columns: Columns,
+    skip_bad: bool,
+    piece_bytes: int,
+    min_part_bytes: int,
 ) -> Iterator[Segment]:
     if isinstance(part, HubLocation):
         yield Segment(part.where, "hub", part.name, part.source)
@@ -172,7 +181,7 @@ def _segments_of(
         yield from _divided(whole, num_parts, part.num_bytes, part.num_bytes)
     elif part.format == "parquet":
         try:
-            yield from _parquet_segments(whole, columns, piece_bytes)
+            yield from _parquet_segments(whole, columns, piece_bytes, min_part_bytes)
         except InputError:
             if not skip_bad:
                 raise
@@ -181,7 +190,9 @@ def _segments_of(
         yield whole
 
 
-def _parquet_segments(whole: Segment, columns: Columns, piece_bytes: int) -> Iterator[Segment]:
+def _parquet_segments(
+    whole: Segment, columns: Columns, piece_bytes: int, min_part_bytes: int
+) -> Iterator[Segment]:
     with open_parquet(whole.path) as file:
         text = columns.chosen(file.schema_arrow.names, whole.path)["text"]
         sizes = list(_group_sizes(file.metadata, text))
@@ -193,7 +204,8 @@ def _parquet_segments(whole: Segment, columns: Columns, piece_bytes: int) -> Ite
             yield replace(whole, first=first, end=end, num_bytes=num_bytes)
             first, num_bytes = end, 0
         if group_bytes > piece_bytes:
-            num_parts = min(-(-group_bytes // piece_bytes), _MOST_PARTS_OF_A_ROW_GROUP, num_rows)
+            part_bytes = max(piece_bytes, min_part_bytes)
+            num_parts = min(-(-group_bytes // part_bytes), _MOST_PARTS_OF_A_ROW_GROUP, num_rows)
             for part in _divided(whole, num_parts, num_rows, group_bytes):
                 assert part.end is not None
                 yield replace(part, first=end + part.first, end=end + part.end)

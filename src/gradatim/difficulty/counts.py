@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,9 +14,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gradatim.difficulty.columns import COUNT_NAMES, MEASURE_NAMES
+from gradatim.difficulty.english import lexicon
 from gradatim.difficulty.kernel import count_texts
-from gradatim.difficulty.lexicon import Lexicon, lexicon
+from gradatim.difficulty.lexicon import Lexicon
 from gradatim.difficulty.patterns import automaton
+from gradatim.errors import GradatimError
 
 Texts: TypeAlias = Sequence[str | None] | pa.Array | pa.ChunkedArray
 FloatColumn = np.ma.MaskedArray[Any, np.dtype[np.float64]]
@@ -79,13 +83,41 @@ def count_batch(texts: Texts, *, known: Lexicon | None = None) -> Counts:
         chunks = texts.chunks
     else:
         chunks = [texts if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string())]
-    known = lexicon() if known is None else known
+    known = _checked_lexicon() if known is None else known
     parts = [_count_array(chunk, known) for chunk in chunks]
     if len(parts) == 1:
         return Counts(*parts[0])
     whole = [np.zeros((0, len(COUNT_NAMES)), np.int64)] + [part[0] for part in parts]
     measures = [np.zeros((0, len(MEASURE_NAMES)))] + [part[1] for part in parts]
     return Counts(np.concatenate(whole), np.concatenate(measures))
+
+
+_SAMPLE = "Mr. Bell's dog, Rex, ran 3 miles: was it well-known? No!"
+_SAMPLE_COUNTS = {
+    "num_bytes": 56, "num_words": 11, "num_sentences": 2, "num_syllables": 13, "num_names": 2,
+    "num_numbers": 1, "num_commas": 2, "num_colons": 1, "num_questions": 1, "num_hyphens": 1,
+    "num_exclamations": 1, "num_apostrophes": 1, "num_capitals": 4,
+}  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _checked_lexicon() -> Lexicon:
+    """The lexicon of English, once a sentence was counted as it must be.
+
+    Compiled code is kept beside each source file and made anew when that file changes, but not
+    when a number changes that it took from another file.
+    """
+    known = lexicon()
+    found = count_batch([_SAMPLE], known=known).row(0)
+    if found["sum_age_tenths"] == 0 or any(found[name] != n for name, n in _SAMPLE_COUNTS.items()):
+        raise GradatimError(
+            "the compiled counting kernel is out of date",
+            where=str(Path(__file__).parent / "__pycache__"),
+            expected="the counts of a known sentence",
+            got="others",
+            remedy="Delete that folder; the kernel is compiled again at the next start",
+        )
+    return known
 
 
 def text_bytes(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -127,7 +127,7 @@ def new_dale_chall(counts: Counts) -> FloatColumn:
     0.1579 unfamiliar words per 100 + 0.0496 words per sentence, and 3.6365 more where over 5 words
     in 100 are unfamiliar. J. S. Chall and E. Dale, Readability Revisited (1995). Their list of
     three thousand words is not free; ours is made from books for children
-    (`gradatim.difficulty.fitting.familiar`). Names count as familiar, as they asked. From 0.05 to any.
+    (`gradatim.difficulty.fitting.familiar`). Names count as familiar, as they asked. At least 0.05.
     """
     unfamiliar = counts["num_unfamiliar_words"] - counts["num_unfamiliar_names"]
     percent = _ratio(unfamiliar, counts["num_words"], 100.0)

@@ -1,30 +1,19 @@
-"""What is known of each word of English: how frequent it is, how it sounds, who is taught it.
+"""A table of words by their 64-bit hashes, for compiled code.
 
-Word frequencies are those of `wordfreq` (R. Speer, 2022, doi:10.5281/zenodo.7199437; data CC BY-SA
-4.0), on the Zipf scale of W. J. B. van Heuven et al. (Quarterly Journal of Experimental
-Psychology 67, 2014): the decimal logarithm of occurrences in a thousand million words. `the` has
-7.7, a word seen once in a million words 3.
-
-The lexicon is a table of 64-bit hashes made once a process. Everything the counting kernel wants
-to know of a word is packed into one number beside its hash.
+Everything the counting kernel wants to know of a word is packed into one number beside its hash.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib import resources
 
 import numpy as np
-import wordfreq
 from numba import njit
 from numpy.typing import NDArray
 
 from gradatim.difficulty.characters import ASCII_SYMBOLS, Bytes, folded, point_at, symbol_at
 from gradatim.difficulty.compiled import inlined, inner
-from gradatim.difficulty.patterns import automaton
 from gradatim.difficulty.syllables import APOSTROPHE_SYMBOL, MOST_LETTERS, Patterns, look_up
-from gradatim.difficulty.word_ages import word_ages_tenths
 
 Table = NDArray[np.uint64]
 """Shape [slots, 2], slots a power of two: the hash of a word (0 = free slot), and what is known."""
@@ -44,18 +33,6 @@ _TABLE_BITS = 20
 _QUOTE = ord("'")
 _SEED = np.uint64(0xCBF29CE484222325)
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
-
-_FUNCTION_WORDS = """
-the of and to a in that it is was for on with he be at by this not are but from or have an they
-which you his had we were her she as all there their has one would been will what if so no can
-out up when who more them do its into than then him about my your our me us did any only other
-some could these may such where how very much those upon through before after over down
-"""
-
-_PERSONAL = """
-i me my mine myself you your yours yourself he him his himself she her hers herself we us our ours
-ourselves
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +109,7 @@ def pack(syllables: int, kind: int, flags: int, age: int, zipf_centi: int) -> np
 @njit(cache=True)
 def _fill(
     data: Bytes,
-    offsets: NDArray[np.int64],
+    spans: NDArray[np.int64],
     details: NDArray[np.int64],
     patterns: Patterns,
     table: Table,
@@ -141,8 +118,8 @@ def _fill(
     """Put words into the table; `details` has columns flags, age, frequency."""
     mask = np.uint64(table.shape[0] - 1)
     word = np.zeros(64, np.uint8)
-    for i in range(offsets.size - 1):
-        num_letters, value = symbols_of(data, offsets[i], offsets[i + 1], word)
+    for i in range(details.shape[0]):
+        num_letters, value = symbols_of(data, spans[i, 0], spans[i, 1], word)
         if num_letters == 0:
             continue
         syllables, kind = look_up(word, num_letters, patterns)
@@ -154,58 +131,19 @@ def _fill(
             table[slot, 1] = pack(syllables, kind, details[i, 0], details[i, 1], details[i, 2])
 
 
-@lru_cache(maxsize=1)
-def lexicon() -> Lexicon:
-    """The lexicon of English, about 300 thousand words; made at the first call (half a second)."""
-    words, zipf_centi = listed_words()
-    return make_lexicon(words, zipf_centi, word_ages_tenths(words, zipf_centi))
+def make_lexicon(words: list[str], details: NDArray[np.int64], patterns: Patterns) -> Lexicon:
+    """A lexicon of words in small letters.
 
-
-@lru_cache(maxsize=1)
-def listed_words() -> tuple[list[str], NDArray[np.int64]]:
-    """The words of English that have a frequency, and it, in hundredths of the Zipf scale."""
-    words: list[str] = []
-    zipf_centi: list[int] = []
-    # Bucket b holds words of frequency 10 ** (-b / 100).
-    for bucket, found in enumerate(wordfreq.get_frequency_list("en", "large")):
-        kept = [word for word in found if _is_word(word)]
-        words += kept
-        zipf_centi += [900 - bucket] * len(kept)
-    return words, np.minimum(np.array(zipf_centi, np.int64), _MOST_ZIPF_CENTI)
-
-
-def make_lexicon(
-    words: list[str], zipf_centi: NDArray[np.int64], age_tenths: NDArray[np.int64]
-) -> Lexicon:
-    """A lexicon of these words, with ages from 0 to 255 tenths of a year."""
-    details = np.zeros((len(words), 3), np.int64)
-    details[:, 0] = KNOWN
-    details[:, 1] = age_tenths
-    details[:, 2] = zipf_centi
-    numbers = {word: i for i, word in enumerate(words)}
-    for flag, listed in _lists().items():
-        at = [numbers[word] for word in listed if word in numbers]
-        details[at, 0] |= flag
-    encoded = [word.encode() for word in words]
-    offsets = np.concatenate([[0], np.cumsum([len(word) for word in encoded])])
+    Args:
+        words: of letters and apostrophes; of two with the same hash the first counts.
+        details: shape [num_words, 3]: flags; age in tenths of a year, to 255; frequency in
+            hundredths of the Zipf scale.
+        patterns: the syllable automaton.
+    """
+    data = np.frombuffer("".join(f"{word} " for word in words).encode(), np.uint8)
+    ends = np.flatnonzero(data == ord(" "))
+    spans = np.stack([np.concatenate([[0], ends[:-1] + 1]), ends], axis=1)
     table = np.zeros((1 << _TABLE_BITS, 2), np.uint64)
     shift = 64 - _TABLE_BITS
-    data = np.frombuffer(b"".join(encoded), np.uint8)
-    _fill(data, offsets, details, automaton(), table, np.uint64(shift))
+    _fill(data, spans, details, patterns, table, np.uint64(shift))
     return Lexicon(table, shift)
-
-
-def _is_word(word: str) -> bool:
-    return word.isalpha() or word.replace("'", "").isalpha()
-
-
-def _lists() -> dict[int, frozenset[str]]:
-    """Flag to the words that bear it."""
-    path = resources.files("gradatim.difficulty").joinpath("familiar_words.txt")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return {
-        FAMILIAR: frozenset(line.removesuffix(" *") for line in lines),
-        FAMILIAR_EARLY: frozenset(line.removesuffix(" *") for line in lines if line.endswith("*")),
-        FUNCTION: frozenset(_FUNCTION_WORDS.split()),
-        PERSONAL: frozenset(_PERSONAL.split()),
-    }

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gradatim.corpus.documents import read_documents
-from gradatim.difficulty.lexicon import listed_words
+from gradatim.difficulty.english import listed_words
 
 NUM_FAMILIAR, NUM_EARLY = 2400, 1000
 _FEWEST_SOURCES_SHARE, _STORIES_A_SOURCE, _LEAST_ZIPF_CENTI = 0.1, 35, 200

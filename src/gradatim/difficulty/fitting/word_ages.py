@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from gradatim.difficulty.english import english_lexicon, listed_words
 from gradatim.difficulty.fitting.sources import ANCHOR_YEARS, WordUse
-from gradatim.difficulty.lexicon import Lexicon, listed_words, make_lexicon
+from gradatim.difficulty.lexicon import Lexicon
 from gradatim.difficulty.word_ages import (
     FREQUENT_ZIPF_CENTI,
     OLDEST_TENTHS,
@@ -51,7 +52,7 @@ class WordAges:
     def lexicon(self) -> Lexicon:
         words, zipf_centi = listed_words()
         ages = ages_with(self.rule, self.own_tenths, words, zipf_centi)
-        return make_lexicon(words, zipf_centi, ages)
+        return english_lexicon(words, zipf_centi, ages)
 
 
 class WordAgeLearner:
