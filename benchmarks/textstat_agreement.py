@@ -121,6 +121,7 @@ def textstat_counts(texts: list[str]) -> dict[str, NDArray[np.float64]]:
             "characters": textstat.char_count(text),
             "letters": textstat.letter_count(text),
             "long": textstat.long_word_count(text),
+            "hard": textstat.difficult_words(text, 3, unique=False),
             "difficult": textstat.difficult_words(text, 2, unique=False),
             "unfamiliar": textstat.difficult_words(text, 0, unique=False),
         }
@@ -166,6 +167,23 @@ def correlations(ours: Counts, theirs: dict[str, NDArray[np.float64]]) -> dict[s
     }
 
 
+def like_with_like(ours: Counts, theirs: dict[str, NDArray[np.float64]]) -> dict[str, float]:
+    """Correlations where the two programs read a formula's rule differently, by one reading."""
+    length = ours["num_words"] / np.maximum(ours["num_sentences"], 1)
+    fog = length + 100 * ours["num_complex_words"] / np.maximum(ours["num_words"], 1)
+    unfamiliar = ours["num_unfamiliar_words"] / np.maximum(ours["num_words"], 1)
+    their_fog = theirs["words"] / theirs["sentences"] + 100 * theirs["hard"] / theirs["words"]
+    their_unfamiliar = theirs["unfamiliar"] / theirs["words"]
+    return {
+        "`gunning_fog`, complex words from three syllables on in both": float(
+            np.corrcoef(fog, their_fog)[0, 1]
+        ),
+        "`new_dale_chall`, only the share of unfamiliar words, names among them": float(
+            np.corrcoef(unfamiliar, their_unfamiliar)[0, 1]
+        ),
+    }
+
+
 def _row(*cells: object) -> str:
     return "| " + " | ".join(f"{c:.1%}" if isinstance(c, float) else str(c) for c in cells) + " |"
 
@@ -195,6 +213,7 @@ def page(named_texts: list[tuple[str, str]]) -> str:
     lines += ["", "| formula | r, texts as they are | r, without the differences above |"]
     lines.append("| --- | --- | --- |")
     lines += [f"| `{name}` | {before[name]:.3f} | {after[name]:.3f} |" for name in after]
+    lines += [f"| {name} | | {r:.3f} |" for name, r in like_with_like(ours, theirs).items()]
     return "\n".join(lines) + "\n"
 
 
@@ -203,7 +222,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    textstat.set_rounding_points(None)
+    textstat.set_rounding_points(None)  # full precision
     text = page(passages(arguments.data))
     if arguments.out:
         arguments.out.write_text(text, encoding="utf-8")

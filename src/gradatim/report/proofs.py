@@ -84,8 +84,15 @@ def ledger_section(comparison: Comparison, tables: Tables, arms: Arms) -> Sectio
     ]
     caption = (
         "FLOPs, mean over seeds. A multiply-add counts 2; matrix products only; attention in full. "
-        "What is not charged is the same for every arm."
+        "Evaluation is not charged: it is the same for every arm."
     )
+    if any(", paid by" in name for name in names[False]):
+        caption += (
+            " Scores that a model gave are shared by the runs named; with a run that stood alone, the "
+            "arm would be charged that as well."
+        )
+    if any(name.startswith("reference") for name in names[False]):
+        caption += " Training the model that scored is not charged."
     parts = [
         Part("prose", sentence),
         Part("table", Table("Ledger of every arm", columns, groups)),
