@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -170,6 +171,55 @@ def test_score_prints_a_table_and_the_same_numbers_as_json(tmp_path: Path) -> No
         assert row["p10"] <= row["median"] <= row["p90"]
         assert all(f"{row[key]:.4g}" in text for key in ("p10", "median", "p90"))
         assert row["none"] == 0
+
+
+def test_score_with_a_run_gives_columns_that_a_curriculum_pays_for(
+    world_store: Store, run_folder: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(world_store.path, store)
+    command = ("score", str(store), "--with", str(run_folder), "--name", "small", "--top-k", "5")
+    table = json.loads(call(*command, "--mask", "dropped", "--json"))
+    assert list(table["columns"]) == ["loss_mean", "loss_median", "loss_p10", "loss_p90", "salt_ds"]
+    assert "small/salt_ds" in call(*command, "--mask", "dropped")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("data: {kind: ceiling, metric: small/loss_mean}", encoding="utf-8")
+    paid = table["scoring_flops"] + table["reference_flops"]
+    step_flops = json.loads((run_folder / "events.jsonl").read_text().splitlines()[-1])["flops"]
+    tokens = 4000 * (2 + paid / step_flops)
+    finish = json.loads(
+        call(
+            "train", str(store), "--rung", "10k", "--tokens", str(tokens), "--batch-blocks", "4",
+            "--recipe", str(recipe), "--out", str(tmp_path / "run"), "--json",
+        )
+    )  # fmt: skip
+    assert finish["ledger"]["scoring"] == table["scoring_flops"]
+    assert finish["ledger"]["reference"] == table["reference_flops"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [[], ["--and", "runs/b", "--out", "x"], ["--with", "runs/a", "--out", "x"]],
+    ids=["no-out", "and-without-with", "with-and-out"],
+)
+def test_score_says_which_options_belong_together(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, text = failure(capsys, "score", str(write_corpus(tmp_path / "corpus.jsonl")), *options)
+    assert code == 2
+    assert "--with" in text
+    assert "--out" in text
+
+
+def test_groups_of_metrics_stand_for_their_names(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus.jsonl")
+    out = tmp_path / "scores"
+    call("score", str(corpus), "--out", str(out), "--metrics", "lix,all", "--json")
+    columns = list(json.loads((out / "scores.json").read_text())["columns"])
+    assert columns[0] == "lix"
+    assert {"reading_age", "zlib_ratio", "corpus_rarity"} < set(columns)
+    assert "tokens_per_word" not in columns
+    assert len(columns) == len(set(columns))
 
 
 def test_what_score_cannot_do_is_one_line(

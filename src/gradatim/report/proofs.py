@@ -88,8 +88,8 @@ def ledger_section(comparison: Comparison, tables: Tables, arms: Arms) -> Sectio
     )
     if any(", paid by" in name for name in names[False]):
         caption += (
-            " Scores that a model gave are shared by the runs named; with a run that stood alone, the "
-            "arm would be charged that as well."
+            " Scores that a model gave are shared by the runs named; alone, a run would be charged "
+            "that as well."
         )
     if any(name.startswith("reference") for name in names[False]):
         caption += " Training the model that scored is not charged."
