@@ -33,7 +33,7 @@ ATOMS = [
 
 
 def odd_text(rng: random.Random) -> str:
-    kind = rng.randrange(6)
+    kind = rng.randrange(7)
     length = int(10 ** rng.uniform(0, 3 if rng.random() < 0.99 else 6))
     if kind == 0:
         return "".join(chr(_code_point(rng)) for _ in range(length))
@@ -43,6 +43,9 @@ def odd_text(rng: random.Random) -> str:
         return " ".join(rng.choice(ATOMS) for _ in range(length // 4))
     if kind == 3:
         return "\n".join(rng.choice(["word", "a b c", "", "x = 1;"]) for _ in range(length // 4))
+    if kind == 6:
+        words = (f"{rng.randrange(length):b}".translate({48: "a", 49: "b"}) for _ in range(length))
+        return rng.choice(["-", ".", "'", " "]).join(words)
     if kind == 4:
         return rng.choice(ATOMS) * length
     sentence = "The old man, who had no dog, walked to the river; nobody saw him. "

@@ -211,6 +211,28 @@ def test_score_says_which_options_belong_together(
     assert "--out" in text
 
 
+def test_scores_are_refused_inside_the_corpus_before_anything_is_scored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "books").mkdir()
+    write_corpus(tmp_path / "books" / "a.jsonl")
+    out = tmp_path / "books" / "scores"
+    code, text = failure(capsys, "score", str(tmp_path / "books"), "--out", str(out))
+    assert code != 0
+    assert "part of the corpus" in text
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("options", [["--workers", "-1"], ["--report", "--out", "s3://b/c"]])
+def test_options_that_cannot_be_meant_cost_nothing(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = write_corpus(tmp_path / "books.jsonl")
+    out = tmp_path / "scores"
+    assert failure(capsys, "score", str(corpus), "--out", str(out), *options)[0] == 2
+    assert not out.exists()
+
+
 def test_groups_of_metrics_stand_for_their_names(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus.jsonl")
     out = tmp_path / "scores"

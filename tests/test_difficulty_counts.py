@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from wordfreq import zipf_frequency
 
+from gradatim.difficulty import english
 from gradatim.difficulty.columns import COUNT_NAMES, MEASURE_NAMES
 from gradatim.difficulty.counts import count, count_batch
 from gradatim.difficulty.fitting.syllables import count_words, learn_patterns, read_pronunciations
@@ -287,6 +288,32 @@ def test_a_text_of_very_many_words_does_not_depend_on_its_neighbours() -> None:
     together = count_batch(["A cat.", many, "A cat."])
     assert together.row(0) == together.row(2) == count("A cat.")
     assert together.row(1) == count(many)
+
+
+def test_one_word_of_very_many_parts_is_counted() -> None:
+    letters = "abcdefghijklmno"
+    parts = [a + b + c for a in letters for b in letters for c in letters]
+    for sign in "-.":
+        counts = count("It is " + sign.join(parts) + " indeed.")
+        assert counts["num_words"] == 4
+        assert counts["num_distinct_parts"] == len({*parts, "it", "is", "indeed"})
+
+
+def test_the_table_of_words_is_kept_and_made_again_when_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = english.lexicon().table
+    monkeypatch.setattr(english, "_digest", lambda: "of-a-test")
+    path = Path(english.__file__).parent / "__pycache__" / "lexicon-of-a-test.npy"
+    try:
+        for damage in (b"", b"no table"):
+            path.write_bytes(damage)
+            english.lexicon.cache_clear()
+            assert np.array_equal(english.lexicon().table, made)
+            assert np.array_equal(np.load(path), made)
+    finally:
+        path.unlink(missing_ok=True)
+        english.lexicon.cache_clear()
 
 
 def test_patterns_are_learned_from_the_words_they_right() -> None:

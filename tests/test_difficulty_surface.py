@@ -96,6 +96,8 @@ def test_repetition_compresses_and_is_easy() -> None:
 def test_tokens_per_word_are_those_of_the_tokenizer(tmp_path: Path) -> None:
     tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")  # one token a character
+    tokenizer.enable_padding(length=20)  # of no concern here
+    tokenizer.enable_truncation(2)
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     texts = pa.array(["ab cde", "", "one"], pa.large_string())
     metrics = SurfaceMetrics(names=("tokens_per_word",), tokenizer=str(tmp_path / "tokenizer.json"))

@@ -54,7 +54,7 @@ def score(
     tokenizer: Annotated[
         Path | None, typer.Option(help="A tokenizer.json, for tokens_per_word.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Threads [one a core].")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads [one a core].")] = None,
     engine: Annotated[str, typer.Option(help="local, or ray (extra ray).")] = "local",
     ray_address: Annotated[str | None, typer.Option(help="Of a running Ray cluster.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Column of the text.")] = None,
@@ -122,6 +122,8 @@ def score(
         return
     if and_run is not None or name is not None or out is None:
         raise typer.BadParameter("give --out FOLDER for a corpus, or --with RUN for a block store")
+    if report and "://" in out.removeprefix("file://"):
+        raise typer.BadParameter("--report writes beside the scores: give an --out on this machine")
     settings: dict[str, Any] = {
         "corpus": corpus,
         "text_column": text_column,

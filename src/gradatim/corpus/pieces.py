@@ -135,9 +135,12 @@ def plan_pieces(
 
 
 def count_segment_lines(segment: Segment) -> int:
-    """Lines that begin in a segment of a JSON-lines file."""
+    """Lines that begin in a segment of a JSON-lines file; 0 where its reader will object."""
     assert segment.end is not None
-    return count_lines(segment.path, segment.first, segment.end)
+    try:
+        return count_lines(segment.path, segment.first, segment.end)
+    except OSError:
+        return 0
 
 
 def with_line_numbers(pieces: Sequence[Piece], counts: Sequence[int]) -> tuple[Piece, ...]:

@@ -1,7 +1,7 @@
 """What each character is to the counting kernel, and which letter it stands for.
 
 numba keeps compiled code beside the file of a function and notices changes of that file alone:
-after a change here, touch `kernel.py`.
+after a change here, delete `__pycache__`.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
+import secrets
+from contextlib import suppress
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -58,16 +59,15 @@ ourselves
 @lru_cache(maxsize=1)
 def lexicon() -> Lexicon:
     """The lexicon of English, about 300 thousand words; a second to make, once."""
-    for folder in (_HERE / "__pycache__", Path.home() / ".cache" / "gradatim"):
-        path = folder / f"lexicon-{_digest()}.npy"
-        if path.exists():
-            return _with_table(np.load(path))
-    words, zipf_centi = listed_words()
-    made = english_lexicon(words, zipf_centi, word_ages_tenths(words, zipf_centi))
-    for folder in (_HERE / "__pycache__", Path.home() / ".cache" / "gradatim"):
-        if _keep(made.table, folder / f"lexicon-{_digest()}.npy"):
-            break
-    return made
+    path = _HERE / "__pycache__" / f"lexicon-{_digest()}.npy"
+    try:
+        table = np.load(path)
+    except (OSError, ValueError, EOFError):  # not there yet, or damaged
+        words, zipf_centi = listed_words()
+        made = english_lexicon(words, zipf_centi, word_ages_tenths(words, zipf_centi))
+        _keep(made.table, path)
+        return made
+    return Lexicon(table, 64 - (table.shape[0].bit_length() - 1))
 
 
 @lru_cache(maxsize=1)
@@ -81,7 +81,7 @@ def listed_words() -> tuple[list[str], NDArray[np.int64]]:
     for bucket, found in enumerate(buckets[1:]):
         kept = [word for word in found if _is_word(word)]
         words += kept
-        zipf_centi += [900 - bucket] * len(kept)
+        zipf_centi += [_MOST_ZIPF_CENTI - bucket] * len(kept)
     return words, np.minimum(np.array(zipf_centi, np.int64), _MOST_ZIPF_CENTI)
 
 
@@ -99,20 +99,16 @@ def english_lexicon(
     return make_lexicon(words, details, automaton())
 
 
-def _with_table(table: NDArray[np.uint64]) -> Lexicon:
-    return Lexicon(table, 64 - (table.shape[0].bit_length() - 1))
-
-
-def _keep(table: NDArray[np.uint64], path: Path) -> bool:
-    """Save the table for the next process; False where this may not be written."""
-    draft = path.with_suffix(f".{os.getpid()}.npy")
-    try:
+def _keep(table: NDArray[np.uint64], path: Path) -> None:
+    """Save the table for the next process, where that may be written."""
+    draft = path.with_suffix(f".{secrets.token_hex(8)}.npy")
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(draft, table)
-        draft.replace(path)
-    except OSError:
-        return False
-    return True
+        try:
+            np.save(draft, table)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
 
 
 @lru_cache(maxsize=1)

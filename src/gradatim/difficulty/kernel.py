@@ -36,6 +36,7 @@ from gradatim.difficulty.lookup import (
     Counts,
     Scratch,
     Tables,
+    most_distinct,
     zipf_percentile,
 )
 from gradatim.difficulty.sentences import ends_sentence
@@ -116,7 +117,6 @@ def _count_text(
     tally: Counts,
 ) -> bool:  # fmt: skip
     """Count one text; False if its distinct words were too many for the table."""
-    most_distinct = scratch.slots.shape[0] // 2
     since = scratch.since
     since[:] = 0
     tally[c.BYTES] = tally[c.CHARACTERS] = end - begin
@@ -132,7 +132,7 @@ def _count_text(
             i, word_kind = count_word(
                 data, i, end, is_first, is_quoted, stamp, scratch, tables, tally
             )
-            if tally[c.DISTINCT] >= most_distinct:
+            if tally[c.DISTINCT] >= most_distinct(scratch):
                 return False
             num_newlines = 0
             is_judged = is_quoted = False

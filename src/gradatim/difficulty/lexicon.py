@@ -20,14 +20,13 @@ Table = NDArray[np.uint64]
 
 # What is known of a word, packed: syllables, kind before a full stop, flags, age, frequency.
 KIND_SHIFT, FLAG_SHIFT, AGE_SHIFT, ZIPF_SHIFT = 6, 8, 16, 24
-SYLLABLES_MASK, KIND_MASK, FLAGS_MASK, AGE_MASK = 63, 3, 255, 255
+SYLLABLES_MASK, KIND_MASK, AGE_MASK = 63, 3, 255
 KNOWN, FAMILIAR, FAMILIAR_EARLY, FUNCTION, PERSONAL = 1, 2, 4, 8, 16
 """Flags: has a frequency; on the list of familiar words; on the list for the first four grades;
 an English function word; a personal pronoun."""
 
 ZIPF_OF_UNKNOWN_CENTI = 100
 """Frequency given to a word that `wordfreq` does not list: one in a hundred million."""
-_MOST_ZIPF_CENTI = 900
 _TABLE_BITS = 20
 
 _QUOTE = ord("'")

@@ -115,6 +115,12 @@ def _learn(value: np.uint64, letters: Bytes, n: int, tables: Tables) -> np.uint6
 
 
 @inlined
+def most_distinct(scratch: Scratch) -> int:
+    """How many distinct parts the text's table is for; it needs free slots to end a search."""
+    return int(scratch.slots.shape[0] // 2)
+
+
+@inlined
 def slot_of(value: np.uint64, stamp: np.uint64, slots: Table) -> tuple[np.uint64, bool]:
     """Where a hashed part stands in the text's table, and whether it must be entered there."""
     mask = np.uint64(slots.shape[0] - 1)

@@ -100,7 +100,7 @@ def _tokenizer(path: str | None) -> Tokenizer:
             remedy="Name one with --tokenizer",
         )
     try:
-        return Tokenizer.from_file(path)
+        tokenizer = Tokenizer.from_file(path)
     except Exception as error:  # the library raises a bare Exception
         raise InputError(
             "no tokenizer can be read there",
@@ -108,3 +108,6 @@ def _tokenizer(path: str | None) -> Tokenizer:
             expected="a tokenizer.json",
             got=str(error),
         ) from error
+    tokenizer.no_padding()  # files for fine-tuned models often ask for both
+    tokenizer.no_truncation()
+    return tokenizer

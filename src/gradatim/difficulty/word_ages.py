@@ -1,7 +1,7 @@
 """The age of a word: about how old the readers are whose books use it.
 
 Learned by `gradatim.difficulty.fitting.reading_age` from books of known reader level and shipped as
-`word_ages.json`: some thousand words with an age of their own, and a rule of frequency and length
+`word_ages.json`: some 22,500 words with an age of their own, and a rule of frequency and length
 for all others. It is no age of acquisition as psychologists measure it. Function words and other
 very frequent ones have no age: they stand in books for readers of all ages.
 """

@@ -41,6 +41,7 @@ from gradatim.difficulty.lookup import (
     Tables,
     enter,
     is_unfamiliar,
+    most_distinct,
     slot_of,
     tally_part,
 )
@@ -99,6 +100,8 @@ def _close_part(
     value = end_hash(value)
     slot, is_new = slot_of(value, stamp, scratch.slots)
     if is_new:
+        if tally[c.DISTINCT] >= most_distinct(scratch):
+            return 1, PLAIN, False  # one word alone fills the table; the text is begun again
         enter(slot, value, n, stamp, scratch, tables, tally)
     known = tally_part(slot, is_name, scratch, tally)
     syllables = _syllables_of(known, n, num_capitals == n)

@@ -142,7 +142,7 @@ def score_store(
         StoreError: another process is making it, or the store has no block in the splits.
     """
     models = (model, second) if second else (model,)
-    block_ids = np.sort(np.concatenate([store.ids(split) for split in scoring.splits]))
+    block_ids = np.sort(np.concatenate([store.ids(split) for split in set(scoring.splits)]))
     if len(block_ids) == 0:
         raise StoreError(f"no block in {', '.join(scoring.splits)} to score", where=str(store.path))
     described = _described(scoring.settings, comparison if second else None)

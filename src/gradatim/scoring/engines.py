@@ -15,7 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol, TypeVar
 
 from gradatim import errors
-from gradatim.errors import GradatimError, MissingExtraError
+from gradatim.errors import GradatimError, MissingExtraError, SpecError
 
 Item = TypeVar("Item")
 Json = Any
@@ -47,6 +47,10 @@ class LocalEngine:
     """
 
     def __init__(self, num_workers: int | None = None) -> None:
+        if num_workers is not None and num_workers < 1:
+            raise SpecError(
+                "too few workers", where="num_workers", expected="1 or more", got=f"{num_workers}"
+            )
         self.num_workers = num_workers or _num_usable_cores()
         self._stopping = threading.Event()
 

@@ -80,7 +80,7 @@ def settings_of(spec: ScoringSpec, plan: CorpusPlan) -> dict[str, Any]:
 
 
 def identity_of(settings: dict[str, Any]) -> str:
-    """32 hex digits over the settings; times of change left out, so a copied corpus is the same."""
+    """32 hex digits over the settings; not the times of change, which decide no byte."""
     corpus = {name: entry.get("num_bytes") for name, entry in settings["corpus"].items()}
     return _hash(settings | {"corpus": corpus})
 

@@ -28,8 +28,8 @@ from gradatim.corpus.pieces import (
     plan_pieces,
     with_line_numbers,
 )
-from gradatim.corpus.storage import OutputFolder
-from gradatim.errors import InputError, StoreError
+from gradatim.corpus.storage import OutputFolder, is_remote
+from gradatim.errors import InputError, SpecError, StoreError
 from gradatim.scoring.columns import CORPUS_RARITY
 from gradatim.scoring.engines import Engine, LocalEngine
 from gradatim.scoring.folder import (
@@ -105,6 +105,7 @@ def score(
     began = time.perf_counter()
     plan = plan_pieces(spec.locations, spec.columns, skip_bad=spec.on_bad == "skip")
     folder = OutputFolder(out)
+    _check_apart(spec, folder)
     settings = settings_of(spec, plan)
     check_same(folder, settings)
     workers = engine or LocalEngine(num_workers)
@@ -134,6 +135,7 @@ class _Run:
         on_progress: OnProgress | None,
     ) -> None:
         self.plan = plan
+        self.pieces = plan.pieces
         self.folder = folder
         self.engine = engine
         self.job = Job(spec, str(folder.location), identity)
@@ -147,7 +149,8 @@ class _Run:
         if missing:
             self.folder.remove(DESCRIPTION)
             write_json(self.folder, SETTINGS, settings)
-            missing = self._numbered(missing)
+            self.pieces = self._numbered()
+            missing = [self.pieces[piece.index] for piece in missing]
             if CORPUS_RARITY in self.job.spec.metrics:
                 self._count_words()
             for content in self._map("scoring", score_piece, missing):
@@ -167,8 +170,8 @@ class _Run:
         mine = [report for report in found if report and report.identity == self.job.identity]
         return {report.piece: report for report in mine}
 
-    def _numbered(self, missing: list[Piece]) -> list[Piece]:
-        """The missing pieces, ready to name the lines of their files."""
+    def _numbered(self) -> tuple[Piece, ...]:
+        """The pieces, ready to name the lines of their files."""
         pieces = self.plan.pieces
         wanted = [
             segment for piece in pieces for segment in piece.segments if segment.needs_line_numbers
@@ -176,8 +179,7 @@ class _Run:
         counts = [0] * len(wanted)
         for index, num_lines in self.engine.map(count_segment_lines, wanted):
             counts[index] = num_lines
-        numbered = with_line_numbers(pieces, counts)
-        return [numbered[piece.index] for piece in missing]
+        return with_line_numbers(pieces, counts)
 
     def _count_words(self) -> None:
         """Leaves `words.parquet` in the folder."""
@@ -187,7 +189,7 @@ class _Run:
             return
         uncounted = [
             piece
-            for piece in self.plan.pieces
+            for piece in self.pieces
             if words_name(piece.index) not in names
             or not read_counts(self.folder.path_of(words_name(piece.index)), identity)
         ]
@@ -276,6 +278,29 @@ def _held(folder: OutputFolder) -> Iterator[None]:
                 remedy="Wait for it, or stop it and call again: the scoring goes on",
             ) from error
         yield
+
+
+def _check_apart(spec: ScoringSpec, folder: OutputFolder) -> None:
+    """Refuses scores inside the corpus, of which they would become a part.
+
+    Raises:
+        SpecError: the scores folder lies in a folder of the corpus.
+    """
+    if folder.local is None:
+        return
+    out = folder.local.resolve()
+    for location in spec.locations:
+        if is_remote(location):
+            continue
+        inside = Path(location).expanduser().resolve()
+        if inside.is_dir() and out.is_relative_to(inside):
+            raise SpecError(
+                "the scores would become part of the corpus",
+                where=folder.location,
+                expected=f"a folder outside of {location}",
+                got=str(out),
+                remedy="Choose another --out",
+            )
 
 
 def _empty(spec: ScoringSpec, summary: ScoresSummary) -> InputError:

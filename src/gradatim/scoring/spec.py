@@ -54,6 +54,13 @@ class ScoringSpec(BaseModel):
             return tuple(str(part) for part in location)
         return str(location) if isinstance(location, Path) else location
 
+    @field_validator("corpus")
+    @classmethod
+    def _somewhere(cls, location: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if not location:
+            raise ValueError("no place to read from")
+        return location
+
     @field_validator("metrics")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -68,7 +75,7 @@ class ScoringSpec(BaseModel):
     @classmethod
     def _a_tokenizer_asks_for_its_metric(cls, data: Any) -> Any:
         if isinstance(data, dict) and data.get("tokenizer") is not None:
-            names = tuple(data.get("metrics", DEFAULT_METRICS))
+            names = tuple(data.get("metrics") or DEFAULT_METRICS)
             if TOKENS_PER_WORD not in names:
                 return data | {"metrics": (*names, TOKENS_PER_WORD)}
         return data

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -55,8 +55,19 @@ def score(
     if engine not in ("local", "ray"):
         raise SpecError("no such engine", where="engine", expected="local or ray", got=engine)
     workers = RayEngine(ray_address, num_workers) if engine == "ray" else LocalEngine(num_workers)
+    load_kernel(console)
     with rate_progress(console) as on_progress:
         return score_corpus(spec, out, engine=workers, on_progress=on_progress)
+
+
+def load_kernel(console: Console | None) -> None:
+    """Load the counting kernel, and say so: the first time after installation it is compiled."""
+    from gradatim.difficulty.counts import count
+
+    shown = console is not None and console.is_terminal
+    note = "loading the counting kernel (compiled once after installation: about a minute)"
+    with console.status(note) if shown and console else nullcontext():
+        count("")
 
 
 def score_report(
@@ -70,8 +81,10 @@ def score_report(
         metric: whose bands are shown with excerpts; the first one there is if it was not scored.
     """
     from gradatim.report.scores import report_scores
+    from gradatim.report.scores_bands import MAX_BANDS
     from gradatim.scoring.reading import read_description, read_texts
 
+    folder = str(folder).removeprefix("file://")
     content = read_description(folder)
     metric = metric if metric in content["columns"] else next(iter(content["columns"]))
     return report_scores(
@@ -79,7 +92,7 @@ def score_report(
         Path(path) if path else Path(folder) / "report.html",
         texts=lambda rows: read_texts(folder, rows),
         metric=metric,
-        num_bands=content["bands"]["num_bands"],
+        num_bands=min(content["bands"]["num_bands"], MAX_BANDS),
     )
 
 

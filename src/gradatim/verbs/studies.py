@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from gradatim.settings import read_yaml, validated
+from gradatim.verbs.scores import load_kernel
 
 if TYPE_CHECKING:
     from gradatim.blocks.spec import StoreSpec
@@ -44,6 +45,7 @@ def build(
 
     if not isinstance(spec, StoreSpec):
         spec = validated(StoreSpec, spec, where="store")
+    load_kernel(console)
     with _bytes_progress(console) as on_progress:
         return build_store(spec, Path(path), on_progress=on_progress)
 
