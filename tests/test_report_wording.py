@@ -10,7 +10,7 @@ from gradatim.law.fit import LawFit
 from gradatim.report import wording
 from gradatim.report.laws import law_warnings
 from gradatim.report.method import first_clause
-from gradatim.report.proofs import plan_words
+from gradatim.report.proofs import _ledger_caption, plan_words
 
 
 @pytest.mark.parametrize(
@@ -132,3 +132,12 @@ def test_plans_are_told_in_words() -> None:
         "Shares by level, until 100\u202f%: a 75\u202f%, b 25\u202f%."
     )
     assert plan_words({"kind": "novel"}) == '{"kind": "novel"}'
+
+
+def test_the_ledger_says_what_was_not_charged_and_why() -> None:
+    plain = _ledger_caption([])
+    assert plain.endswith("Evaluation is not charged: it is the same for every arm.")
+    assert "shared" in _ledger_caption(["scoring, paid by 3 other runs"])
+    assert _ledger_caption(["reference"]) == plain + (
+        " Training the model that scored is not charged."
+    )

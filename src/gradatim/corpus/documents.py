@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -113,7 +113,7 @@ def read_documents(
             num_documents += 1
             yield unique.renamed(document)
     if num_documents == 0:
-        raise _empty(location, notes)
+        raise empty_corpus(str(location), notes)
 
 
 def document_stem(document_id: str) -> str:
@@ -269,7 +269,21 @@ def _not_a_text(value: object, where: str, column: str) -> InputError:
     )
 
 
-def _empty(location: Location, notes: Skipped) -> InputError:
+class PassedOver(Protocol):
+    """What reading passed over: `Skipped`, or the same of a part of a corpus."""
+
+    @property
+    def num_blank(self) -> int: ...
+
+    @property
+    def num_bad(self) -> int: ...
+
+    @property
+    def places(self) -> Sequence[str]: ...
+
+
+def empty_corpus(where: str, notes: PassedOver) -> InputError:
+    """The error of a corpus without one text, and what was there instead."""
     got = []
     if notes.num_blank:
         got.append(f"{notes.num_blank} blank texts")
@@ -277,7 +291,7 @@ def _empty(location: Location, notes: Skipped) -> InputError:
         got.append(f"{notes.num_bad} bad rows or files, the first: {notes.places[0]}")
     return InputError(
         "the corpus is empty",
-        where=str(location),
+        where=where,
         expected="at least one document with text",
         got="; ".join(got) or "none",
         remedy="Check the location and the text column",

@@ -51,11 +51,29 @@ def ledger_section(comparison: Comparison, tables: Tables, arms: Arms) -> Sectio
         else "Within a rung, the most and the least that any run was charged differ by at most "
         f"{small_percent(widest)}."
     )
-    budgets = {row["rung"]: row["budget_flops"] for row in tables.runs.to_dicts()}
     names = {
         kind: list(dict.fromkeys(tables.ledger.filter(is_charged=kind)["account"]))
         for kind in (True, False)
     }
+    columns = [
+        *text_columns("Arm"),
+        *number_columns(*names[True], "Charged in sum", "Share of budget"),
+        *number_columns(*(f"{name} (not charged)" for name in names[False])),
+    ]
+    groups = _ledger_groups(comparison, tables, arms, names)
+    parts = [
+        Part("prose", sentence),
+        Part("table", Table("Ledger of every arm", columns, groups)),
+        Part("caption", _ledger_caption(names[False]), csv=["ledger.csv"]),
+    ]
+    return Section("ledger", "Ledger", "The ledger: equal compute", parts)
+
+
+def _ledger_groups(
+    comparison: Comparison, tables: Tables, arms: Arms, names: Mapping[bool, Sequence[str]]
+) -> list[Group]:
+    """Mean FLOPs by rung and arm; `names` are the accounts that were charged, and those noted."""
+    budgets = {row["rung"]: row["budget_flops"] for row in tables.runs.to_dicts()}
     means = tables.ledger.group_by("arm", "rung", "is_charged", "account").agg(
         pl.col("flops").mean()
     )
@@ -77,28 +95,23 @@ def ledger_section(comparison: Comparison, tables: Tables, arms: Arms) -> Sectio
             cells += [Cell(flops(value), "unresolved") for value in noted]
             rows.append(Row([Cell(arm, "arm"), *cells]))
         groups.append(Group(f"Rung {rung}", rows))
-    columns = [
-        *text_columns("Arm"),
-        *number_columns(*names[True], "Charged in sum", "Share of budget"),
-        *number_columns(*(f"{name} (not charged)" for name in names[False])),
-    ]
+    return groups
+
+
+def _ledger_caption(noted: Sequence[str]) -> str:
+    """How FLOPs are counted, and what the accounts that were not charged mean."""
     caption = (
         "FLOPs, mean over seeds. A multiply-add counts 2; matrix products only; attention in full. "
         "Evaluation is not charged: it is the same for every arm."
     )
-    if any(", paid by" in name for name in names[False]):
+    if any(", paid by" in name for name in noted):
         caption += (
             " Scores that a model gave are shared by the runs named; alone, a run would be charged "
             "that as well."
         )
-    if any(name.startswith("reference") for name in names[False]):
+    if any(name.startswith("reference") for name in noted):
         caption += " Training the model that scored is not charged."
-    parts = [
-        Part("prose", sentence),
-        Part("table", Table("Ledger of every arm", columns, groups)),
-        Part("caption", caption, csv=["ledger.csv"]),
-    ]
-    return Section("ledger", "Ledger", "The ledger: equal compute", parts)
+    return caption
 
 
 def feeding_section(

@@ -14,6 +14,7 @@ from gradatim.report.scores_bands import Bands
 from gradatim.report.scores_count import Counts
 from gradatim.report.scores_drawings import NUM_STEPS
 from gradatim.report.scores_folder import NUM_QUANTILES, ScoresFolder
+from gradatim.report.table_files import write_tables
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,7 @@ class ScoreTables:
 
     def write(self, folder: Path) -> None:
         """Write every table that has a row as CSV; a file of an earlier, empty one is removed."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, table in vars(self).items():
-            path = folder / f"{name}.csv"
-            if table.is_empty():
-                path.unlink(missing_ok=True)
-            else:
-                table.write_csv(path)
+        write_tables(vars(self), folder)
 
 
 def quantiles(folder: ScoresFolder) -> pl.DataFrame:

@@ -19,6 +19,7 @@ from gradatim.law.comparison import ALL_RUNGS, HIGHER_IS_BETTER, Comparison
 from gradatim.law.fit import LawFit
 from gradatim.law.interval import estimates
 from gradatim.record import Record
+from gradatim.report.table_files import write_tables
 
 MAX_POINTS = 200
 SLICE_KINDS = ("band", "level", "source", "split")
@@ -82,13 +83,7 @@ class Tables:
 
     def write(self, folder: Path) -> None:
         """Write every table that has a row as CSV; a file of an earlier, empty one is removed."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, table in vars(self).items():
-            path = folder / f"{name}.csv"
-            if table.is_empty():
-                path.unlink(missing_ok=True)
-            else:
-                table.write_csv(path)
+        write_tables(vars(self), folder)
 
 
 def curves(records: Sequence[Record]) -> pl.DataFrame:

@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gradatim.corpus.documents import empty_corpus
 from gradatim.corpus.pieces import (
     CorpusPlan,
     Piece,
@@ -116,7 +117,7 @@ def score(
         reports, scored_bytes = run.parts(settings)
         summary = summary_of(reports)
         if summary.num_rows == 0:
-            raise _empty(spec, summary)
+            raise empty_corpus(", ".join(spec.locations), summary)
         if not is_described(folder, spec, reports):
             write_description(folder, spec, plan.pieces, reports, workers)
     return Scored(str(out), summary, scored_bytes, time.perf_counter() - began)
@@ -301,18 +302,3 @@ def _check_apart(spec: ScoringSpec, folder: OutputFolder) -> None:
                 got=str(out),
                 remedy="Choose another --out",
             )
-
-
-def _empty(spec: ScoringSpec, summary: ScoresSummary) -> InputError:
-    got = []
-    if summary.num_blank:
-        got.append(f"{summary.num_blank} blank texts")
-    if summary.num_bad:
-        got.append(f"{summary.num_bad} bad rows or files, the first: {summary.places[0]}")
-    return InputError(
-        "the corpus is empty",
-        where=", ".join(spec.locations),
-        expected="at least one document with text",
-        got="; ".join(got) or "none",
-        remedy="Check the location and the text column",
-    )
