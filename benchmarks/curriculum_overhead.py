@@ -22,10 +22,10 @@ import numpy as np
 import torch
 
 from gradatim.blocks.store import Store
-from gradatim.curriculum.ceiling import Ceiling
-from gradatim.curriculum.stages import Stages
-from gradatim.curriculum.timeline import DataTimeline, make_curriculum
-from gradatim.curriculum.uniform import Uniform
+from gradatim.timelines.data.ceiling import Ceiling
+from gradatim.timelines.data.kinds import DataTimeline, make_curriculum
+from gradatim.timelines.data.stages import Stages
+from gradatim.timelines.data.uniform import Uniform
 from gradatim.train.order import block_table
 from random_store import LEVELS, random_store
 from training_traps import BATCH_BLOCKS, in_turns, step_seconds, stepper_of

@@ -27,7 +27,7 @@ import training_traps
 from gradatim.blocks.store import Store
 from gradatim.compute import num_parameters, rung_shape, training_flops
 from gradatim.recipe import Recipe
-from gradatim.record import RunSpec, StoreReference
+from gradatim.record.spec import RunSpec, StoreReference
 from gradatim.train.device import device_facts, limit_threads
 from gradatim.train.run import train
 from random_store import random_store

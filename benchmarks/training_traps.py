@@ -17,7 +17,7 @@ from gradatim.blocks.store import Store
 from gradatim.compute import rung_shape, training_flops
 from gradatim.model.network import Network
 from gradatim.recipe import Recipe
-from gradatim.record import RunSpec, StoreReference
+from gradatim.record.spec import RunSpec, StoreReference
 from gradatim.train.layout import Layout
 from gradatim.train.stepper import Stepper
 

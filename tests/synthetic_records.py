@@ -8,7 +8,8 @@ from typing import Any
 
 from gradatim.compute import Shape
 from gradatim.recipe import Recipe
-from gradatim.record import EvaluationSpec, Record, RunSpec, StoreReference
+from gradatim.record.read import Record
+from gradatim.record.spec import EvaluationSpec, RunSpec, StoreReference
 
 WIDTHS = {"20k": 16, "50k": 32, "100k": 48, "200k": 64, "500k": 96, "1m": 128}
 NUM_STEPS = 100

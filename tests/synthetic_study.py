@@ -13,16 +13,9 @@ import numpy as np
 import polars as pl
 
 from gradatim.compute import num_matmul_parameters, rung_shape, training_flops
-from gradatim.record import (
-    Record,
-    RunSpec,
-    RunWriter,
-    environment,
-    read_records,
-    run_id,
-    write_environment,
-    write_spec,
-)
+from gradatim.record.read import Record, read_records
+from gradatim.record.spec import RunSpec, run_id, write_spec
+from gradatim.record.write import RunWriter, environment, write_environment
 
 RUNGS = ("20k", "50k", "200k")
 LEVELS = "abcdef"

@@ -11,27 +11,29 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "gradatim"
 
 EVERYTHING = {
-    "errors", "settings", "compute", "corpus", "difficulty", "scoring", "blocks", "curriculum",
-    "recipe", "record", "model", "train", "evaluate", "study", "law", "report", "verbs", "cli",
+    "errors", "streams", "settings", "compute", "corpus", "difficulty", "scoring", "blocks",
+    "timelines", "recipe", "record", "model", "train", "evaluate", "study", "law", "report",
+    "verbs", "cli",
 }  # fmt: skip
 
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "__main__": {"cli"},
     "errors": set(),
+    "streams": set(),
     "settings": {"errors"},
     "compute": {"errors"},
     "corpus": {"errors"},
     "difficulty": {"errors", "corpus"},
     "scoring": {"errors", "corpus", "difficulty"},
     "blocks": {"errors", "corpus", "difficulty"},
-    "curriculum": {"errors"},
-    "recipe": {"errors", "settings", "compute", "curriculum"},
+    "timelines": {"errors", "streams", "settings", "compute"},
+    "recipe": {"errors", "settings", "compute", "timelines"},
     "record": {"errors", "recipe", "compute"},
     "law": {"errors", "record", "recipe", "compute"},
     "report": {"errors", "law", "record", "recipe", "compute"},
-    "model": {"errors", "compute"},
-    "train": {"errors", "model", "curriculum", "blocks", "recipe", "compute", "record"},
+    "model": {"errors", "streams", "compute"},
+    "train": {"errors", "model", "streams", "timelines", "blocks", "recipe", "compute", "record"},
     "evaluate": {"errors", "compute", "difficulty", "model", "blocks", "corpus"},
     "study": EVERYTHING - {"law", "report", "verbs", "cli"},
     "verbs": EVERYTHING - {"cli"},

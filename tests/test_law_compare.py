@@ -16,7 +16,9 @@ from gradatim.law.compare import compare
 from gradatim.law.comparison import Comparison, Difference, Verdict
 from gradatim.law.wording import CLAUSES, Relation
 from gradatim.recipe import Recipe
-from gradatim.record import EvaluationSpec, Record, StoreReference
+from gradatim.record import tables
+from gradatim.record.read import Record
+from gradatim.record.spec import EvaluationSpec, StoreReference
 from synthetic_records import decaying, make_record, make_study, run_spec
 
 Effect = float | Callable[[str, int], float]
@@ -88,7 +90,7 @@ def test_a_constant_added_to_every_arm_changes_no_difference(shift: float) -> No
     effects: dict[str, Effect] = {"ceiling": -0.02, "ceiling-shuffled": 0.01}
     moved = [
         make_record(
-            record.spec, [value + shift for value in record.evaluations()["value"].to_list()]
+            record.spec, [value + shift for value in tables.evaluations(record)["value"].to_list()]
         )
         for record in make_study(effects)
     ]

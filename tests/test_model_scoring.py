@@ -26,7 +26,7 @@ from gradatim.evaluate import token_scorer
 from gradatim.evaluate.block_scoring import BlockScoring, ScoringProgress
 from gradatim.evaluate.token_scorer import NetworkScorer
 from gradatim.model.network import Network
-from gradatim.record import RunSpec, StoreReference, run_id
+from gradatim.record.spec import RunSpec, StoreReference, run_id
 from gradatim.study.plan import plan
 from gradatim.study.scoring import RunAt, checkpoint_step, parse_moment, score_with_run
 from gradatim.study.single import run

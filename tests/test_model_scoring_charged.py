@@ -14,10 +14,12 @@ from gradatim.blocks.score_tables import ScoreTable
 from gradatim.compute import training_flops
 from gradatim.errors import MismatchError, SpecError, StoreError
 from gradatim.law.compare import compare
-from gradatim.recipe import Recipe, ScoresReference, Scoring, rate_factor, scoring_costs
-from gradatim.record import RunSpec, run_id
+from gradatim.recipe import Recipe, ScoresReference, Scoring, scoring_costs
+from gradatim.record import tables
+from gradatim.record.spec import RunSpec, run_id
 from gradatim.report.tables import ledger
 from gradatim.study.spec import parse_study
+from gradatim.timelines.rate import rate_factor
 from gradatim.train.checkpoint import kept_steps, load_network
 from gradatim.train.identity import store_reference
 from gradatim.train.run import train
@@ -154,7 +156,7 @@ def test_a_run_pays_for_its_scores(tmp_path: Path) -> None:
     }
     assert record.finish["progress"] == 1
     assert record.finish["matches_plan"] is True
-    steps = record.steps()
+    steps = tables.steps(record)
     assert steps["progress"].to_list() == pytest.approx([(5 + k) / 25 for k in range(1, 21)])
     # A schedule begins where training begins, however much was spent before.
     rates = [rate_factor(record.spec.recipe.rate, (k + 0.5) / 20) for k in range(20)]

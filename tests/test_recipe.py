@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradatim.curriculum.ceiling import Ceiling
-from gradatim.curriculum.stages import Stages
 from gradatim.errors import SpecError
-from gradatim.recipe import Rate, Recipe, rate_factor
+from gradatim.recipe import Recipe
+from gradatim.timelines.data.ceiling import Ceiling
+from gradatim.timelines.data.stages import Stages
+from gradatim.timelines.rate import Rate, rate_factor
 
 STAGED = Stages(stages=[{"until": 0.5, "weights": {"a": 1}}, {"until": 1, "weights": {"b": 2}}])
 RECIPES = [

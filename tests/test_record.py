@@ -13,18 +13,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gradatim.errors import RecordError
-from gradatim.record import (
-    Record,
-    RunSpec,
-    RunWriter,
-    StoreReference,
-    environment,
-    read_records,
-    read_spec,
-    run_id,
-    write_environment,
-    write_spec,
-)
+from gradatim.record import tables
+from gradatim.record.read import Record, read_records
+from gradatim.record.spec import RunSpec, StoreReference, read_spec, run_id, write_spec
+from gradatim.record.write import RunWriter, environment, write_environment
 from synthetic_records import run_spec
 
 
@@ -82,9 +74,9 @@ def test_what_is_written_is_read_back_as_tables(tmp_path: Path) -> None:
     assert record.spec == run_spec()
     assert record.start == {"event": "start", "step": 0, "progress": 0.0, "num_steps": 4}
     assert record.finish == FINISH
-    assert record.steps()["tokens"].to_list() == [128, 256, 384, 512]
-    assert record.steps().schema["loss_nats"] == pl.Float64
-    assert record.evaluations().select("measure", "name", "value", "chance").rows() == [
+    assert tables.steps(record)["tokens"].to_list() == [128, 256, 384, 512]
+    assert tables.steps(record).schema["loss_nats"] == pl.Float64
+    assert tables.evaluations(record).select("measure", "name", "value", "chance").rows() == [
         ("bits_per_byte", "all", 2.5, None),
         ("bits_per_byte", "band/1", 2.0, None),
         ("accuracy", "held_out/b", 0.5, 0.25),
@@ -101,8 +93,8 @@ def test_an_empty_run_gives_empty_tables_with_the_same_columns(tmp_path: Path) -
     record = Record.read(tmp_path)
     assert not record.is_finished
     assert record.start is None
-    assert record.steps().is_empty()
-    assert record.evaluations().columns[-3:] == ["name", "value", "chance"]
+    assert tables.steps(record).is_empty()
+    assert tables.evaluations(record).columns[-3:] == ["name", "value", "chance"]
     assert record.drawn_blocks().shape == (0, 4)
     assert record.seconds == 0
 
@@ -113,7 +105,7 @@ def test_numbers_that_are_not_finite_become_null(tmp_path: Path) -> None:
         writer.append(step_event(1, float("nan")) | {"gradient_norm": np.float32("inf")})
     line = (tmp_path / "events.jsonl").read_text()
     assert json.loads(line, parse_constant=pytest.fail)["loss_nats"] is None
-    assert Record.read(tmp_path).steps()["gradient_norm"].to_list() == [None]
+    assert tables.steps(Record.read(tmp_path))["gradient_norm"].to_list() == [None]
 
 
 def test_numpy_values_are_written_as_plain_numbers(tmp_path: Path) -> None:
@@ -154,7 +146,7 @@ def test_truncating_to_nothing_starts_over(tmp_path: Path) -> None:
     with RunWriter(tmp_path) as writer:
         writer.truncate({})
     assert not Record.read(tmp_path).is_finished
-    assert Record.read(tmp_path).steps().is_empty()
+    assert tables.steps(Record.read(tmp_path)).is_empty()
 
 
 def test_a_record_shorter_than_its_checkpoint_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -198,7 +190,7 @@ def test_a_run_killed_at_any_byte_reads_as_the_events_before_it(
     kept = content[: cut % (len(content) + 1)]
     (folder / "events.jsonl").write_bytes(kept)
     record = Record.read(folder)
-    assert len(record.steps()) == sum(b'"event":"step"' in line for line in whole_lines(kept))
+    assert len(tables.steps(record)) == sum(b'"event":"step"' in line for line in whole_lines(kept))
     assert record.is_finished == (kept == content)
 
 

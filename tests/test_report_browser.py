@@ -11,7 +11,7 @@ import pytest
 
 from gradatim.law.compare import compare
 from gradatim.law.fit import fit
-from gradatim.record import Record
+from gradatim.record.read import Record
 from gradatim.report.page import report
 from synthetic_study import ARMS, RUNGS, STAGED, feeding_of, write_study
 

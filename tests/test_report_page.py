@@ -14,7 +14,7 @@ import pytest
 from gradatim.errors import RecordError
 from gradatim.law.compare import compare
 from gradatim.law.fit import fit
-from gradatim.record import Record
+from gradatim.record.read import Record
 from gradatim.report import plots
 from gradatim.report.page import MAX_PAGE_BYTES, report
 from gradatim.report.parts import script_json

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gradatim.law.compare import compare
 from gradatim.law.comparison import Comparison
-from gradatim.record import Record
+from gradatim.record.read import Record
 from gradatim.report import tables
 from gradatim.report.axes import log_ticks
 from gradatim.report.palette import arm_styles, slice_colours

@@ -14,7 +14,7 @@ import yaml
 from rich.console import Console
 
 from gradatim.blocks.store import Store
-from gradatim.record import run_id
+from gradatim.record.spec import run_id
 from gradatim.study.execute import Job, JobEvent, run_locally
 from gradatim.study.feeding import block_labels, feeding
 from gradatim.study.folder import StudyIndex, read_study

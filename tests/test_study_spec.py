@@ -8,7 +8,7 @@ import pytest
 from gradatim.blocks.store import Store
 from gradatim.compute import num_matmul_parameters, training_flops
 from gradatim.errors import SpecError
-from gradatim.record import run_id
+from gradatim.record.spec import run_id
 from gradatim.study.spec import load_study, parse_study
 
 STUDY: dict[str, Any] = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.torch import load_file
 
-from gradatim.record import Record
+from gradatim.record.read import Record
 from gradatim.train.run import train
 from tiny_runs import TinyStore, files_of, tiny_spec
 

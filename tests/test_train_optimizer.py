@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from gradatim.errors import TrainingError
-from gradatim.record import OptimizerSpec
+from gradatim.record.spec import OptimizerSpec
 from gradatim.train.optimizer import AdamW
 
 

@@ -16,8 +16,9 @@ from safetensors.torch import load_file
 from gradatim.compute import default_peak_rate, num_parameters, training_flops
 from gradatim.errors import MismatchError, NotFiniteError, RecordError, SpecError
 from gradatim.model.network import Network
-from gradatim.recipe import rate_factor
-from gradatim.record import Record
+from gradatim.record import tables
+from gradatim.record.read import Record
+from gradatim.timelines.rate import rate_factor
 from gradatim.train.checkpoint import latest_step, load_network
 from gradatim.train.explain import explain
 from gradatim.train.lock import run_lock
@@ -73,7 +74,7 @@ def test_a_run_learns_and_says_so(tmp_path: Path, store: TinyStore) -> None:
     record = train(tiny_spec(60), tmp_path, store, evaluate=evaluate)
     assert record.is_finished
     assert evaluate.points == [0, 0.25, 0.5, 0.75, 1]
-    losses = record.evaluations()["value"].to_list()
+    losses = tables.evaluations(record)["value"].to_list()
     assert losses[-1] < losses[0] - 0.05
     assert record.finish is not None
     assert record.finish["final_bits_per_byte"] == losses[-1]
@@ -85,7 +86,7 @@ def test_a_run_learns_and_says_so(tmp_path: Path, store: TinyStore) -> None:
 def test_every_step_is_recorded_with_its_clock_and_price(tmp_path: Path, store: TinyStore) -> None:
     spec = tiny_spec(20)
     record = train(spec, tmp_path, store)
-    steps = record.steps()
+    steps = tables.steps(record)
     step_flops = training_flops(SHAPE, BATCH_BLOCKS * store.block_tokens)
     assert steps["step"].to_list() == list(range(1, 21))
     assert steps["flops"].to_list() == [step_flops * step for step in range(1, 21)]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gradatim.compute import Shape, forward_flops, training_flops
 from gradatim.model.network import Network
 from gradatim.recipe import Recipe
-from gradatim.record import RunSpec, StoreReference
+from gradatim.record.spec import RunSpec, StoreReference
 
 BLOCK_TOKENS = 16
 VOCAB_SIZE = 64

@@ -10,94 +10,21 @@ the setting, what was expected, what came, and the nearest thing that exists.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from gradatim.curriculum.timeline import DataTimeline, metrics_of
-from gradatim.curriculum.uniform import Uniform
 from gradatim.settings import read_yaml, read_yaml_file, validated
-
-UNUSED_SETTINGS = {
-    "constant": ("decay_fraction", "end_ratio"),
-    "cosine": ("decay_fraction",),
-    "wsd": (),
-}
-
-
-class NextToken(BaseModel):
-    """The target is the next token, from the first step to the last."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["next_token"] = "next_token"
-
-
-class FixedNetwork(BaseModel):
-    """One network, from the first step to the last."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["fixed"] = "fixed"
-
-
-class Rate(BaseModel):
-    """The learning rate over the course of training.
-
-    Args:
-        kind: what follows the warm-up: `constant`; `cosine`, half a wave down to the end ratio
-            (Loshchilov and Hutter 2017, arXiv 1608.03983); `wsd`, stable and then linear decay
-            (Hu et al. 2024, arXiv 2404.06395).
-        peak: the rate after warm-up; None is the default for the network's width.
-        warmup_fraction: progress over which the rate rises linearly from 0.
-        decay_fraction: progress over which `wsd` decays at the end.
-        end_ratio: rate at the end over peak; `constant` knows no end.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    kind: Literal["constant", "cosine", "wsd"] = "cosine"
-    peak: float | None = Field(default=None, gt=0)
-    warmup_fraction: float = Field(default=0.02, ge=0, le=1)
-    decay_fraction: float = Field(default=0.2, ge=0, le=1)
-    end_ratio: float = Field(default=0.1, ge=0, le=1)
-
-    @model_validator(mode="after")
-    def _nothing_is_ignored(self) -> Rate:
-        for name in UNUSED_SETTINGS[self.kind]:
-            if getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"{name} means nothing to a {self.kind} rate; leave it out")
-        return self
-
-    @model_validator(mode="after")
-    def _phases_fit(self) -> Rate:
-        if self.kind == "wsd" and self.warmup_fraction + self.decay_fraction > 1 + 1e-9:
-            total = self.warmup_fraction + self.decay_fraction
-            raise ValueError(f"warmup_fraction + decay_fraction is {total:g}, more than the run")
-        return self
-
-
-def rate_factor(rate: Rate, progress: float) -> float:
-    """Learning rate over peak rate at this progress, both in [0, 1].
-
-    It is 0 at progress 0 when there is a warm-up: a trainer asks for the middle of a step.
-    """
-    if progress < rate.warmup_fraction:
-        return progress / rate.warmup_fraction
-    if rate.kind == "cosine":
-        length = 1.0 - rate.warmup_fraction
-        done = (progress - rate.warmup_fraction) / length if length > 0 else 1.0
-        return rate.end_ratio + (1.0 - rate.end_ratio) * (1.0 + math.cos(math.pi * done)) / 2.0
-    if rate.kind == "wsd" and progress > 1.0 - rate.decay_fraction:
-        left = (1.0 - progress) / rate.decay_fraction
-        return rate.end_ratio + (1.0 - rate.end_ratio) * left
-    return 1.0
+from gradatim.timelines.data.kinds import DataTimeline, metrics_of
+from gradatim.timelines.data.uniform import Uniform
+from gradatim.timelines.network import FixedNetwork
+from gradatim.timelines.objective import NextToken
+from gradatim.timelines.rate import Rate
 
 
 class ScoresReference(BaseModel):

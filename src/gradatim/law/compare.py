@@ -50,7 +50,7 @@ from gradatim.law.results import (
     same_blocks,
 )
 from gradatim.law.wording import findings, headline
-from gradatim.record import Record
+from gradatim.record.read import Record
 
 __all__ = ["Comparison", "compare"]
 

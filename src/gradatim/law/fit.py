@@ -19,7 +19,8 @@ from gradatim.compute import num_matmul_parameters
 from gradatim.errors import FitError
 from gradatim.law.interval import t_factor
 from gradatim.law.powers import EXPONENT_BOUNDS, Floats, SumOfPowers
-from gradatim.record import Record
+from gradatim.record import tables
+from gradatim.record.read import Record
 
 MIN_DISTINCT_FOR_OFFSET = 4
 SAME_SIZE_RATIO = 1.05  # runs of one rung may be charged a step more or less
@@ -146,7 +147,7 @@ def fit(
     """
     points: dict[str, list[tuple[float, float, float]]] = {}
     for record in records:
-        finals = record.evaluations().filter(measure=measure, name=name).sort("step")["value"]
+        finals = tables.evaluations(record).filter(measure=measure, name=name).sort("step")["value"]
         if record.finish is not None and len(finals) and finals[-1] is not None:
             size = float(num_matmul_parameters(record.spec.shape))
             point = (size, float(record.finish["flops"]), float(finals[-1]))

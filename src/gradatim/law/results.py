@@ -19,7 +19,8 @@ from gradatim.errors import MismatchError, RecordError
 from gradatim.law.comparison import Arm, ControlKind, SameBlocks
 from gradatim.law.curve import Curve
 from gradatim.recipe import Recipe
-from gradatim.record import Record
+from gradatim.record import tables
+from gradatim.record.read import Record
 
 Measured = tuple[str, str]  # measure and name, such as ("bits_per_byte", "band/1")
 Run = tuple[str, str, int]  # arm, rung, seed
@@ -75,7 +76,7 @@ def read_results(records: Sequence[Record]) -> tuple[dict[Run, Result], set[Run]
 
 
 def _result(record: Record, finish: Mapping[str, Any]) -> Result:
-    evaluations = record.evaluations()
+    evaluations = tables.evaluations(record)
     last_flops = cast("float | None", evaluations["flops"].max())
     step_flops = finish["flops"] / max(1, finish["step"])
     if last_flops is None or finish["flops"] - last_flops > _STEP_TOLERANCE * step_flops:

@@ -12,7 +12,8 @@ import yaml
 
 from gradatim.compute import num_matmul_parameters, num_parameters
 from gradatim.law.comparison import UNITS, Comparison
-from gradatim.record import Record, run_id
+from gradatim.record.read import Record
+from gradatim.record.spec import run_id
 from gradatim.report.axes import Arms
 from gradatim.report.parts import (
     Cell,

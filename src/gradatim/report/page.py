@@ -21,7 +21,7 @@ from gradatim import __version__
 from gradatim.errors import RecordError
 from gradatim.law.comparison import Comparison
 from gradatim.law.fit import LawFit
-from gradatim.record import Record
+from gradatim.record.read import Record
 from gradatim.report.axes import Arms
 from gradatim.report.html import (
     MAX_PAGE_BYTES,

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from gradatim.law.comparison import Comparison
-from gradatim.record import Record
+from gradatim.record.read import Record
 from gradatim.report import plots
 from gradatim.report.axes import Arms
 from gradatim.report.parts import (

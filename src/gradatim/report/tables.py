@@ -18,7 +18,7 @@ import polars as pl
 from gradatim.law.comparison import ALL_RUNGS, HIGHER_IS_BETTER, Comparison
 from gradatim.law.fit import LawFit
 from gradatim.law.interval import estimates
-from gradatim.record import Record
+from gradatim.record.read import Record
 from gradatim.report.table_files import write_tables
 
 MAX_POINTS = 200

@@ -22,7 +22,7 @@ import torch
 
 from gradatim.compute import num_matmul_parameters
 from gradatim.errors import GradatimError
-from gradatim.record import RunSpec, run_id
+from gradatim.record.spec import RunSpec, run_id
 from gradatim.study.single import run
 from gradatim.train.device import limit_threads
 

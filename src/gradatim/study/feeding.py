@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from gradatim.blocks.store import Store
-from gradatim.curriculum.stages import Stages
-from gradatim.record import Record
+from gradatim.record.read import Record
+from gradatim.timelines.data.stages import Stages
 
 NUM_INTERVALS = 40
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from gradatim.errors import RecordError
-from gradatim.record import Record, read_records, run_id
+from gradatim.record.read import Record, read_records
+from gradatim.record.spec import run_id
 
 STUDY_FILE = "study.yaml"
 _INDEX = "study.json"

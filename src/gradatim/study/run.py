@@ -9,7 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from gradatim.blocks.store import Store
-from gradatim.record import SPEC, Record, run_id
+from gradatim.record.read import Record
+from gradatim.record.spec import SPEC, run_id
 from gradatim.study.execute import Job, JobEvent, run_locally
 from gradatim.study.folder import STUDY_FILE, StudyIndex
 from gradatim.study.progress import StudyProgress

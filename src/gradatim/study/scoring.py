@@ -27,7 +27,7 @@ from gradatim.evaluate.block_scoring import (
 )
 from gradatim.evaluate.token_scorer import NetworkScorer
 from gradatim.model.network import Network
-from gradatim.record import RunSpec, read_spec, run_id
+from gradatim.record.spec import RunSpec, read_spec, run_id
 from gradatim.train.checkpoint import (
     Checkpoint,
     read_checkpoint,

@@ -8,7 +8,8 @@ from pathlib import Path
 from gradatim.blocks.store import Store
 from gradatim.errors import MismatchError
 from gradatim.evaluate.evaluator import Evaluator
-from gradatim.record import Record, RunSpec
+from gradatim.record.read import Record
+from gradatim.record.spec import RunSpec
 from gradatim.train.run import train
 
 

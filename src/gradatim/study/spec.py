@@ -17,11 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from gradatim.blocks.spec import StoreSpec
 from gradatim.blocks.store import Store
 from gradatim.compute import LADDER, Shape, num_matmul_parameters, rung_shape, training_flops
-from gradatim.curriculum.controls import controls_of
 from gradatim.errors import SpecError
 from gradatim.recipe import Recipe, Scoring
-from gradatim.record import EvaluationSpec, OptimizerSpec, RunSpec
+from gradatim.record.spec import EvaluationSpec, OptimizerSpec, RunSpec
 from gradatim.settings import read_yaml_file, validated
+from gradatim.timelines.data.controls import controls_of
 from gradatim.train.identity import store_reference
 
 BASELINE = "uniform"

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from gradatim.errors import RecordError
 from gradatim.model.network import Network
-from gradatim.record import read_spec
+from gradatim.record.spec import read_spec
 
 SCHEMA_VERSION = 1
 

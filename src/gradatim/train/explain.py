@@ -7,7 +7,7 @@ from typing import Any
 
 from gradatim.blocks.store import Store
 from gradatim.errors import RecordError
-from gradatim.record import Record
+from gradatim.record.read import Record
 
 
 def explain(

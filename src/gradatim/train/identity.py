@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from gradatim.blocks.store import Store
-from gradatim.curriculum.door import BlockTable
 from gradatim.errors import MismatchError, SpecError
 from gradatim.recipe import Recipe, ScoresReference
-from gradatim.record import SPEC, RunSpec, StoreReference, read_spec, run_id
+from gradatim.record.spec import SPEC, RunSpec, StoreReference, read_spec, run_id
+from gradatim.timelines.data.door import BlockTable
 
 
 def fingerprints(spec: RunSpec, store: Store, table: BlockTable) -> dict[str, str]:

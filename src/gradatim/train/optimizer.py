@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
 from gradatim.errors import TrainingError
-from gradatim.record import OptimizerSpec
+from gradatim.record.spec import OptimizerSpec
 
 
 class AdamW:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradatim.blocks.store import Store
-from gradatim.curriculum.check import consumed, multiset_hash, order_hash, used_fraction
-from gradatim.curriculum.door import BlockTable, Curriculum, OpensGradually
-from gradatim.record import Record
+from gradatim.record.read import Record
+from gradatim.timelines.data.check import consumed, multiset_hash, order_hash, used_fraction
+from gradatim.timelines.data.door import BlockTable, Curriculum, OpensGradually
 from gradatim.train.steps import StepPlan
 
 DIFFICULTIES = ("reading_age", "flesch_kincaid_grade")

@@ -18,20 +18,14 @@ import numpy as np
 
 from gradatim.blocks.store import Store
 from gradatim.compute import default_peak_rate, forward_flops, num_parameters
-from gradatim.curriculum.door import BlockIds, Curriculum
-from gradatim.curriculum.timeline import make_curriculum, metrics_of
 from gradatim.errors import NotFiniteError, SpecError
 from gradatim.model.network import Network
-from gradatim.recipe import rate_factor
-from gradatim.record import (
-    SPEC,
-    Record,
-    RunSpec,
-    RunWriter,
-    environment,
-    write_environment,
-    write_spec,
-)
+from gradatim.record.read import Record
+from gradatim.record.spec import SPEC, RunSpec, write_spec
+from gradatim.record.write import RunWriter, environment, write_environment
+from gradatim.timelines.data.door import BlockIds, Curriculum
+from gradatim.timelines.data.kinds import make_curriculum, metrics_of
+from gradatim.timelines.rate import rate_factor
 from gradatim.train.checkpoint import (
     Checkpoint,
     latest_step,

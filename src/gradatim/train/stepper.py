@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradatim.model.network import Network
-from gradatim.record import RunSpec
+from gradatim.record.spec import RunSpec
 from gradatim.train.device import compute_dtype
 from gradatim.train.layout import Layout
 from gradatim.train.optimizer import AdamW

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from gradatim.compute import Ledger, training_flops
 from gradatim.errors import SpecError
 from gradatim.recipe import Costs, scoring_costs
-from gradatim.record import RunSpec
+from gradatim.record.spec import RunSpec
 
 MAX_STEP_EVENTS = 500
 

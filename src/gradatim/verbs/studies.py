@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gradatim.blocks.store import Store
     from gradatim.law.compare import Comparison
     from gradatim.law.fit import LawFit
-    from gradatim.record import Record
+    from gradatim.record.read import Record
     from gradatim.study.plan import StudyPlan
     from gradatim.study.run import StudyResult
     from gradatim.study.spec import StudySpec
@@ -92,7 +92,7 @@ def train(
     from gradatim.blocks.store import Store
     from gradatim.compute import rung_shape, training_flops
     from gradatim.recipe import Recipe
-    from gradatim.record import RunSpec
+    from gradatim.record.spec import RunSpec
     from gradatim.study.execute import Job, JobEvent
     from gradatim.study.progress import StudyProgress
     from gradatim.study.single import run
@@ -226,7 +226,7 @@ def evaluate(
         right answer and chance.
     """
     from gradatim.evaluate.evaluator import Evaluator
-    from gradatim.record import Record
+    from gradatim.record.read import Record
     from gradatim.study.single import open_store
     from gradatim.train.checkpoint import load_network
 
@@ -249,7 +249,7 @@ def explain(run_folder: Path | str, step: int) -> list[dict[str, Any]]:
     Raises:
         RecordError: the run has no such step.
     """
-    from gradatim.record import Record
+    from gradatim.record.read import Record
     from gradatim.study.single import open_store
     from gradatim.train.explain import explain as explain_step
 
@@ -263,7 +263,7 @@ def export(run_folder: Path | str, destination: Path | str) -> Path:
     The folder opens with `transformers.AutoModelForCausalLM.from_pretrained`.
     """
     from gradatim.model.convert import save_hf
-    from gradatim.record import Record
+    from gradatim.record.read import Record
     from gradatim.study.single import open_store
     from gradatim.train.checkpoint import load_network
 

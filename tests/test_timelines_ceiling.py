@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pydantic import ValidationError
 
-from gradatim.curriculum.ceiling import Ceiling, ceiling_order
-from gradatim.curriculum.check import used_fraction
-from gradatim.curriculum.door import BlockTable
-from gradatim.curriculum.pacing import (
+from gradatim.errors import SpecError
+from gradatim.timelines.data.ceiling import Ceiling, ceiling_order
+from gradatim.timelines.data.check import used_fraction
+from gradatim.timelines.data.door import BlockTable
+from gradatim.timelines.data.kinds import plan_text
+from gradatim.timelines.data.pacing import (
     PacingShape,
     ShareScale,
     YearsScale,
@@ -26,9 +28,7 @@ from gradatim.curriculum.pacing import (
     ramp_for,
     survival_of,
 )
-from gradatim.curriculum.pool import PoolOrder
-from gradatim.curriculum.timeline import plan_text
-from gradatim.errors import SpecError
+from gradatim.timelines.data.pool import PoolOrder
 
 SHAPES: tuple[PacingShape, ...] = ("linear", "root", "quadratic", "step")
 AGES = hnp.arrays(

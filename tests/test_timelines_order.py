@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from gradatim.curriculum.check import consumed, multiset_hash, order_hash, replay, used_fraction
-from gradatim.curriculum.controls import controls_of
-from gradatim.curriculum.door import BlockTable
-from gradatim.curriculum.generator import Stream
-from gradatim.curriculum.pool import Pool
-from gradatim.curriculum.timeline import DataTimeline, make_curriculum, plan_text
 from gradatim.errors import MismatchError, SpecError
+from gradatim.streams import Stream
+from gradatim.timelines.data.check import consumed, multiset_hash, order_hash, replay, used_fraction
+from gradatim.timelines.data.controls import controls_of
+from gradatim.timelines.data.door import BlockTable
+from gradatim.timelines.data.kinds import DataTimeline, make_curriculum, plan_text
+from gradatim.timelines.data.pool import Pool
 
 STAGES = [
     {"until": 0.4, "weights": {"a": 6, "b": 3, "c": 1}},
@@ -341,7 +341,7 @@ def test_every_plan_says_itself_in_a_sentence() -> None:
 
 
 def test_the_loop_in_the_docs_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    page = Path(__file__).parents[1] / "docs" / "stations" / "curriculum.md"
+    page = Path(__file__).parents[1] / "docs" / "stations" / "timelines.md"
     code = page.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
     names: dict[str, Any] = {}
     exec(code, names)

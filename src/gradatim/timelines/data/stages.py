@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
-from gradatim.curriculum.balance import apportioned, balanced_weights, interleaved
-from gradatim.curriculum.door import BlockIds, BlockTable, Losses, check_draw
-from gradatim.curriculum.generator import Stream
-from gradatim.curriculum.pool import Pool
-from gradatim.curriculum.sample import Sample, sampled
 from gradatim.errors import SpecError
+from gradatim.streams import Stream
+from gradatim.timelines.data.balance import apportioned, balanced_weights, interleaved
+from gradatim.timelines.data.door import BlockIds, BlockTable, Losses, check_draw
+from gradatim.timelines.data.pool import Pool
+from gradatim.timelines.data.sample import Sample, sampled
 
 
 class Stage(BaseModel):

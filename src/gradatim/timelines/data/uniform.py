@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from gradatim.curriculum.door import BlockTable
-from gradatim.curriculum.generator import Stream
-from gradatim.curriculum.pool import Pool, PoolOrder
-from gradatim.curriculum.sample import Sample, sampled
+from gradatim.streams import Stream
+from gradatim.timelines.data.door import BlockTable
+from gradatim.timelines.data.pool import Pool, PoolOrder
+from gradatim.timelines.data.sample import Sample, sampled
 
 
 class Uniform(BaseModel):

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gradatim.curriculum.door import BlockIds, BlockTable
-from gradatim.curriculum.generator import Stream
-from gradatim.curriculum.pacing import (
+from gradatim.errors import SpecError
+from gradatim.streams import Stream
+from gradatim.timelines.data.door import BlockIds, BlockTable
+from gradatim.timelines.data.pacing import (
     PacingShape,
     Ramp,
     Scale,
@@ -28,9 +29,8 @@ from gradatim.curriculum.pacing import (
     ramp_for,
     survival_of,
 )
-from gradatim.curriculum.pool import Pool, PoolOrder
-from gradatim.curriculum.sample import Sample, sampled
-from gradatim.errors import SpecError
+from gradatim.timelines.data.pool import Pool, PoolOrder
+from gradatim.timelines.data.sample import Sample, sampled
 
 
 class Ceiling(BaseModel):

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from gradatim.curriculum.balance import apportioned, balanced_weights, interleaved
-from gradatim.curriculum.door import BlockTable
-from gradatim.curriculum.stages import Stage, StagedOrder, Stages, mirrored, staged_order
-from gradatim.curriculum.timeline import plan_text
 from gradatim.errors import SpecError
+from gradatim.timelines.data.balance import apportioned, balanced_weights, interleaved
+from gradatim.timelines.data.door import BlockTable
+from gradatim.timelines.data.kinds import plan_text
+from gradatim.timelines.data.stages import Stage, StagedOrder, Stages, mirrored, staged_order
 
 LEVELS = "aaaaabbbccaaaaabbbcc"  # of the blocks 0 .. 19
 

@@ -16,9 +16,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gradatim.curriculum.door import BlockIds, Losses, check_draw
-from gradatim.curriculum.generator import Stream
 from gradatim.errors import MismatchError
+from gradatim.streams import Stream
+from gradatim.timelines.data.door import BlockIds, Losses, check_draw
 
 
 class Pool:

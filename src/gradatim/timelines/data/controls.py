@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gradatim.curriculum.timeline import DataTimeline
-from gradatim.curriculum.uniform import Uniform
+from gradatim.timelines.data.kinds import DataTimeline
+from gradatim.timelines.data.uniform import Uniform
 
 
 def controls_of(spec: DataTimeline) -> dict[str, DataTimeline]:

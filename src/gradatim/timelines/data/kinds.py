@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from gradatim.curriculum.ceiling import Ceiling, ceiling_order
-from gradatim.curriculum.door import BlockTable, Curriculum
-from gradatim.curriculum.stages import Stages, staged_order
-from gradatim.curriculum.uniform import Uniform, uniform_order
 from gradatim.errors import SpecError
+from gradatim.timelines.data.ceiling import Ceiling, ceiling_order
+from gradatim.timelines.data.door import BlockTable, Curriculum
+from gradatim.timelines.data.stages import Stages, staged_order
+from gradatim.timelines.data.uniform import Uniform, uniform_order
 
 MAX_LABELS_SHOWN = 8
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gradatim.curriculum.door import BlockIds, BlockTable
-from gradatim.curriculum.timeline import DataTimeline, make_curriculum
+from gradatim.timelines.data.door import BlockIds, BlockTable
+from gradatim.timelines.data.kinds import DataTimeline, make_curriculum
 
 
 def order_hash(drawn: ArrayLike) -> str:

@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from gradatim.curriculum.door import BlockTable
-from gradatim.curriculum.generator import Stream
+from gradatim.streams import Stream
+from gradatim.timelines.data.door import BlockTable
 
 Sample = Literal["all", "budget"]
 

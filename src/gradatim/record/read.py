@@ -1,0 +1,118 @@
+"""What a run left behind, read back."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradatim.errors import RecordError
+from gradatim.record.spec import SPEC, RunSpec, read_spec
+from gradatim.record.write import (
+    BLOCKS,
+    ENVIRONMENT,
+    EVENT_KINDS,
+    EVENTS,
+    LOSSES,
+    TIMINGS,
+    read_lines,
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run folder, read. Tables have fixed columns, so records of different runs stack."""
+
+    folder: Path
+    spec: RunSpec
+    environment: dict[str, Any]
+    seconds: float
+    _events: tuple[dict[str, Any], ...]
+
+    @classmethod
+    def read(cls, folder: Path | str) -> Record:
+        """Read a run folder; of an unfinished run, a half-written last line is left out.
+
+        Raises:
+            RecordError: no run folder, or a damaged line, named by file and number.
+        """
+        folder = Path(folder)
+        spec = read_spec(folder)
+        path = folder / ENVIRONMENT
+        try:
+            where_it_ran = json.loads(path.read_bytes()) if path.exists() else {}
+        except ValueError as error:
+            raise RecordError("is damaged", where=str(path), got=str(error)) from None
+        timings = read_lines(folder / TIMINGS, required=("segment", "seconds"))
+        segments = {timing["segment"]: timing["seconds"] for timing in timings}
+        events = tuple(read_lines(folder / EVENTS, required=("event", "step", "progress")))
+        return cls(folder, spec, where_it_ran, math.fsum(segments.values()), events)
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        """The events of one kind, in the order they happened."""
+        assert kind in EVENT_KINDS, kind
+        return [event for event in self._events if event["event"] == kind]
+
+    @property
+    def start(self) -> dict[str, Any] | None:
+        """The `start` event: plan, steps, parameters, fingerprint of the store."""
+        return next(iter(self.events("start")), None)
+
+    @property
+    def finish(self) -> dict[str, Any] | None:
+        """The `finish` event, or None while the run is unfinished."""
+        return next(iter(self.events("finish")), None)
+
+    @property
+    def is_finished(self) -> bool:
+        return self.finish is not None
+
+    def drawn_blocks(self) -> NDArray[np.uint32]:
+        """Block ids drawn, [steps, batch_blocks]."""
+        return self._batches(BLOCKS, np.dtype("<u4"))
+
+    def block_losses(self) -> NDArray[np.float32]:
+        """Mean loss in nats of each drawn block at its visit, [steps, batch_blocks]."""
+        return self._batches(LOSSES, np.dtype("<f4"))
+
+    def _batches(self, name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
+        path = self.folder / name
+        content = path.read_bytes() if path.exists() else b""
+        row_bytes = self.spec.batch_blocks * dtype.itemsize
+        num_steps, rest_bytes = divmod(len(content), row_bytes)
+        if self.finish is not None and (rest_bytes or num_steps != self.finish["step"]):
+            expected, got = f"{self.finish['step']} steps of {row_bytes} bytes", f"{len(content)}"
+            raise RecordError("is damaged", where=str(path), expected=expected, got=got)
+        values = np.frombuffer(content[: num_steps * row_bytes], dtype=dtype)
+        return values.reshape(num_steps, self.spec.batch_blocks)
+
+
+def read_records(folder: Path | str, *, skipped: list[str] | None = None) -> list[Record]:
+    """Read the finished runs of a folder of run folders, ordered by arm, rung and seed.
+
+    Args:
+        folder: holds run folders, or a folder `runs` that does.
+        skipped: receives a clause for every unfinished run.
+
+    Raises:
+        RecordError: a record is damaged, or there is none.
+    """
+    folder = Path(folder)
+    found = sorted({*folder.glob(f"*/{SPEC}"), *folder.glob(f"runs/*/{SPEC}")})
+    if not found:
+        raise RecordError("holds no runs", where=str(folder), expected=f"folders with a {SPEC}")
+    finished = []
+    for path in found:
+        record = Record.read(path.parent)
+        if record.is_finished:
+            finished.append(record)
+        elif skipped is not None:
+            spec, failed = record.spec, record.events("not_finite")
+            reason = "stopped at a loss that is not finite" if failed else "is unfinished"
+            skipped.append(f"{spec.arm}, rung {spec.rung}, seed {spec.seed} {reason}")
+    return sorted(finished, key=lambda run: (run.spec.arm, run.spec.rung, run.spec.seed))
