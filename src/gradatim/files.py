@@ -1,0 +1,126 @@
+"""The one way to put a file or a folder on disk whole, and the one lock.
+
+What is written lies under another name, ending in `.partial`, until it is complete and forced to
+disk; then it gets its own by one rename, and the folder that holds it is forced to disk too. So a
+reader sees all of it or nothing, and neither a kill nor a loss of power leaves half.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gradatim.errors import GradatimError
+
+PARTIAL = ".partial"
+
+_HELD_BY_ANOTHER = (errno.EWOULDBLOCK, errno.EACCES)
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file whole; its folder is made where needed."""
+    with writing_whole(path) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON, whole; it must have no number that is not finite."""
+    write_whole(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextmanager
+def writing_whole(path: Path) -> Iterator[Path]:
+    """Gives the name to write a file or folder under; it is `path` once the block ends well.
+
+    What lay there before is replaced: a file in one step; a folder is removed just before, for no
+    system exchanges two folders. Ends the block badly, nothing has happened to `path`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + PARTIAL)
+    remove(partial)
+    try:
+        yield partial
+        sync(partial)
+    except BaseException:
+        remove(partial)
+        raise
+    if partial.is_dir():
+        remove(path)
+    partial.replace(path)
+    sync_names(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Delete a file, or a folder with all in it, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def remove_partial(folder: Path) -> None:
+    """Delete what killed processes left half-written in a folder."""
+    for path in folder.glob(f"*{PARTIAL}"):
+        remove(path)
+
+
+def sync(path: Path) -> None:
+    """Make a file, or a folder with all in it, outlive a loss of power."""
+    if path.is_dir():
+        for entry in path.iterdir():
+            sync(entry)
+        sync_names(path)
+        return
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def sync_names(folder: Path) -> None:
+    """Make the names in a folder outlive a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked(path: Path, busy: Callable[[str], GradatimError]) -> Iterator[None]:
+    """Hold a lock file while the block runs; its folder is made where needed.
+
+    The kernel holds the lock for as long as the process lives, so a killed one leaves none behind;
+    the file's content, the process id, is only there to be named. A file system that knows no locks
+    is told of once and used without.
+
+    Args:
+        path: the lock file.
+        busy: makes the error for a lock that another process holds, from that process's id.
+
+    Raises:
+        GradatimError: what `busy` made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in _HELD_BY_ANOTHER:
+                file.seek(0)
+                raise busy(file.read(32).strip() or "unknown") from None
+            warnings.warn(
+                f"{path.parent}: this file system knows no locks ({error.strerror}); "
+                "let only one process write there",
+                stacklevel=3,
+            )
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
