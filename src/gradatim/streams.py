@@ -1,4 +1,4 @@
-"""Random numbers as a pure function of (seed, stream, position).
+"""Random numbers as a pure function of (key, stream, position).
 
 The bits are the raw output of the counter-based Philox generator (Salmon et al. 2011, "Parallel
 random numbers: as easy as 1, 2, 3"), which numpy keeps stable; the mapping from bits to integers
@@ -17,16 +17,21 @@ WORDS_PER_COUNTER = 4  # Philox 4x64 gives four 64-bit words a counter value
 CHUNK_WORDS = 1024  # amortises the cost of making a generator; not visible in the numbers
 
 
+def run_key(seed: int, rung: str) -> str:
+    """Whose numbers a run draws: its seed's at its rung, so that rungs are independent."""
+    return f"{seed}/{rung}"
+
+
 class Stream:
     """One endless sequence of 64-bit words, addressed by position.
 
     Args:
-        seed: the run's seed.
+        key: whose numbers they are: a run's (`run_key`), or a seed.
         name: what the numbers are for; streams of different names are independent.
     """
 
-    def __init__(self, seed: int, name: str) -> None:
-        digest = blake2b(f"{seed}/{name}".encode(), digest_size=16).digest()
+    def __init__(self, key: int | str, name: str) -> None:
+        digest = blake2b(f"{key}/{name}".encode(), digest_size=16).digest()
         self._key = np.frombuffer(digest, dtype="<u8").astype(np.uint64)
         self._chunk: list[int] = []
         self._chunk_start = 0
