@@ -27,7 +27,7 @@ import training_traps
 from gradatim.blocks.store import Store
 from gradatim.compute import num_parameters, rung_shape, training_flops
 from gradatim.recipe import Recipe
-from gradatim.record.spec import RunSpec, StoreReference
+from gradatim.record.spec import Operation, RunSpec, StoreReference
 from gradatim.train.device import device_facts, limit_threads
 from gradatim.train.run import train
 from random_store import random_store
@@ -44,15 +44,15 @@ def run_spec(rung: str, *, num_steps: int, batch_blocks: int, compile: bool = Fa
     shape = rung_shape(rung, vocab_size=VOCAB_SIZE, context_tokens=BLOCK_TOKENS)
     return RunSpec(
         store=StoreReference(path="", fingerprint="random-0"),
-        arm="ceiling",
         rung=rung,
         seed=0,
         shape=shape,
         recipe=Recipe.model_validate({"data": {"kind": "ceiling"}}),
         budget_flops=(num_steps + 0.5) * training_flops(shape, batch_blocks * BLOCK_TOKENS),
         batch_blocks=batch_blocks,
-        checkpoint_every_fraction=1.0,  # Trainer saves nothing here either
         compile=compile,
+        # Trainer saves nothing here either.
+        operation=Operation(arm="ceiling", checkpoint_every_fraction=1.0),
     )
 
 

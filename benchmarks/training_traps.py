@@ -15,10 +15,10 @@ import torch
 
 from gradatim.blocks.store import Store
 from gradatim.compute import rung_shape, training_flops
-from gradatim.model.network import Network
 from gradatim.recipe import Recipe
-from gradatim.record.spec import RunSpec, StoreReference
+from gradatim.record.spec import Operation, RunSpec, StoreReference
 from gradatim.train.layout import Layout
+from gradatim.train.state import State
 from gradatim.train.stepper import Stepper
 
 Rows = list[dict[str, Any]]
@@ -38,7 +38,6 @@ def stepper_of(
     shape = rung_shape(rung, vocab_size=store.vocab_size, context_tokens=store.block_tokens)
     spec = RunSpec(
         store=StoreReference(path="", fingerprint=store.fingerprint),
-        arm="uniform",
         rung=rung,
         seed=0,
         shape=shape,
@@ -47,8 +46,10 @@ def stepper_of(
         batch_blocks=BATCH_BLOCKS,
         precision=precision,  # type: ignore[arg-type]
         compile=compile,
+        operation=Operation(arm="uniform"),
     )
-    return Stepper(Network(shape, seed=0), spec, Layout(0, 1, CPU))
+    state = State(shape, key="0", optimizer=spec.optimizer, device=CPU)
+    return Stepper(state, spec, Layout(0, 1, CPU))
 
 
 def batches(store: Store) -> Iterator[np.ndarray[Any, np.dtype[np.int64]]]:

@@ -18,12 +18,14 @@ NUM_STEPS = 100
 def run_spec(arm: str = "uniform", rung: str = "20k", seed: int = 0, **changes: Any) -> RunSpec:
     method, _, kind = arm.rpartition("-")
     data: dict[str, Any] = {"kind": "uniform" if arm == "uniform" else "ceiling"}
+    operation: dict[str, Any] = {"arm": arm}
     if method and kind in ("shuffled", "reversed"):
         data["control"] = kind
+        operation["control"] = {"of": method, "kind": kind}
     width = WIDTHS[rung]
     settings: dict[str, Any] = {
         "store": StoreReference(path="/stores/a", fingerprint="f00d"),
-        "arm": arm,
+        "operation": operation,
         "rung": rung,
         "seed": seed,
         "shape": Shape(
@@ -34,7 +36,7 @@ def run_spec(arm: str = "uniform", rung: str = "20k", seed: int = 0, **changes: 
         "batch_blocks": 4,
         "evaluation": EvaluationSpec(num_points=5, num_tasks=4),
     }
-    return RunSpec(**(settings | changes))
+    return RunSpec.model_validate(settings | changes)
 
 
 def make_record(
@@ -76,7 +78,7 @@ def make_record(
             | {"flops": flops, "multiset_hash": multiset_hash, "ledger": {"train": flops}}
         )
     folder = Path(f"{spec.arm}-{spec.rung}-{spec.seed}")
-    return Record(folder, spec, {}, 0.0, tuple(events))
+    return Record(folder, spec, (), 0.0, tuple(events))
 
 
 def decaying(final: float) -> list[float]:

@@ -15,7 +15,7 @@ import polars as pl
 from gradatim.compute import num_matmul_parameters, rung_shape, training_flops
 from gradatim.record.read import Record, read_records
 from gradatim.record.spec import RunSpec, run_id, write_spec
-from gradatim.record.write import RunWriter, environment, write_environment
+from gradatim.record.write import RunWriter, environment
 
 RUNGS = ("20k", "50k", "200k")
 LEVELS = "abcdef"
@@ -68,7 +68,7 @@ def run_spec(arm: str, rung: str, seed: int, data: dict[str, Any]) -> RunSpec:
     return RunSpec.model_validate(
         {
             "store": {"path": "store", "fingerprint": "9f86d081884c7d65"},
-            "arm": arm,
+            "operation": {"arm": arm, "control": _control(arm, data)},
             "rung": rung,
             "seed": seed,
             "shape": shape,
@@ -78,6 +78,11 @@ def run_spec(arm: str, rung: str, seed: int, data: dict[str, Any]) -> RunSpec:
             "evaluation": {"num_points": NUM_POINTS, "num_tasks": 25},
         }
     )
+
+
+def _control(arm: str, data: dict[str, Any]) -> dict[str, str] | None:
+    kind = data.get("control")
+    return {"of": arm.removesuffix(f"-{kind}"), "kind": kind} if kind else None
 
 
 def feeding_of(arms: dict[str, dict[str, Any]], rungs: tuple[str, ...] = RUNGS) -> pl.DataFrame:
@@ -113,14 +118,17 @@ def _write_run(
     sources: tuple[str, ...],
 ) -> None:
     write_spec(folder, spec)
-    write_environment(folder, environment())
     random = np.random.default_rng([spec.seed, RUNGS.index(spec.rung)])
     own = np.random.default_rng([spec.seed, RUNGS.index(spec.rung), zlib.crc32(spec.arm.encode())])
     noise = random.normal(0, 0.004) + own.normal(0, 0.003)
     flops_per_step = spec.budget_flops / 1.0004 / NUM_STEPS
     size = num_matmul_parameters(spec.shape)
     clock = iter(range(10))
-    with RunWriter(folder, clock=lambda: 17.0 * next(clock) * math.sqrt(size / 40_000)) as writer:
+    with RunWriter(
+        folder,
+        environment=environment(),
+        clock=lambda: 17.0 * next(clock) * math.sqrt(size / 40_000),
+    ) as writer:
         start = {"event": "start", "step": 0, "progress": 0.0, "num_steps": NUM_STEPS}
         writer.append(start | {"plan": _plan(spec), "num_parameters": size})
         for point in range(NUM_POINTS + 1):

@@ -12,8 +12,8 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "gradatim"
 
 EVERYTHING = {
     "errors", "files", "streams", "settings", "compute", "corpus", "difficulty", "scoring",
-    "blocks", "timelines", "recipe", "record", "model", "train", "evaluate", "study", "law",
-    "report", "verbs", "cli",
+    "blocks", "timelines", "recipe", "clock", "record", "model", "train", "evaluate", "study",
+    "law", "report", "verbs", "cli",
 }  # fmt: skip
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -30,7 +30,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "blocks": {"errors", "files", "corpus", "difficulty"},
     "timelines": {"errors", "files", "streams", "settings", "compute"},
     "recipe": {"errors", "files", "settings", "compute", "timelines"},
-    "record": {"errors", "files", "recipe", "compute"},
+    "clock": {"errors", "files", "recipe", "compute"},
+    "record": {"errors", "files", "recipe", "clock", "compute"},
     "law": {"errors", "files", "record", "recipe", "compute"},
     "report": {"errors", "files", "law", "record", "recipe", "compute"},
     "model": {"errors", "files", "streams", "compute"},
@@ -42,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "timelines",
         "blocks",
         "recipe",
+        "clock",
         "compute",
         "record",
     },

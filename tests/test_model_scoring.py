@@ -46,7 +46,6 @@ def reference_spec(store: Store, **changes: Any) -> RunSpec:
     shape = rung_shape("10k", vocab_size=store.vocab_size, context_tokens=store.block_tokens)
     values: dict[str, Any] = {
         "store": StoreReference(path=str(store.path), fingerprint=store.fingerprint),
-        "arm": "uniform",
         "rung": "10k",
         "seed": 0,
         "shape": shape,
@@ -54,8 +53,7 @@ def reference_spec(store: Store, **changes: Any) -> RunSpec:
         "budget_flops": (NUM_STEPS + 0.5) * training_flops(shape, 4 * store.block_tokens),
         "batch_blocks": 4,
         "evaluation": {"num_points": 1, "num_blocks": 4, "num_samples": 0},
-        "keep_checkpoints": 1,
-        "keep_checkpoints_at": (0.25,),
+        "operation": {"arm": "uniform", "keep_checkpoints": 1, "keep_checkpoints_at": (0.25,)},
     }
     return RunSpec.model_validate(values | changes)
 

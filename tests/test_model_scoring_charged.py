@@ -14,7 +14,7 @@ from gradatim.blocks.score_tables import ScoreTable
 from gradatim.compute import training_flops
 from gradatim.errors import MismatchError, SpecError, StoreError
 from gradatim.law.compare import compare
-from gradatim.recipe import Recipe, ScoresReference, Scoring, scoring_costs
+from gradatim.recipe import Costs, Recipe, ScoresReference, Scoring, scoring_costs
 from gradatim.record import tables
 from gradatim.record.spec import RunSpec, run_id
 from gradatim.report.tables import ledger
@@ -23,7 +23,6 @@ from gradatim.timelines.rate import rate_factor
 from gradatim.train.checkpoint import kept_steps, load_network
 from gradatim.train.identity import store_reference
 from gradatim.train.run import train
-from gradatim.train.steps import plan_steps
 from tiny_runs import (
     BATCH_BLOCKS,
     BLOCK_TOKENS,
@@ -36,7 +35,6 @@ from tiny_runs import (
 
 STEP_FLOPS = training_flops(SHAPE, BATCH_BLOCKS * BLOCK_TOKENS)
 SCORED = {"kind": "ceiling", "metric": "ref/salt_ds"}
-OLD_NAME = "f3c18601e65d1fd0"
 
 
 @pytest.fixture(autouse=True)
@@ -108,31 +106,28 @@ def test_who_pays_written_out() -> None:
         "scoring, paid by 3 other runs": 6.0,
         "reference, paid by 3 other runs": 15.0,
     }
-    assert scoring_costs([], Scoring()).charged_flops == 0
+    assert scoring_costs([], Scoring()) == Costs({}, {})
 
 
 def test_a_plan_with_scores_written_out() -> None:
-    spec = scored_spec(ScoredStore(), 25, keep_checkpoints_at=(0.1, 0.6))
-    plan = plan_steps(spec)
+    clock = scored_spec(ScoredStore(), 25).clock()
     # Of 25 steps' worth, 5 go to the scores: progress is (5 + steps) / 25.
-    assert plan.num_steps == 20
-    assert plan.budget_flops == 25 * STEP_FLOPS
-    assert plan.waiting_points == ()
-    assert plan.evaluation_points == {0: 0, 2: 0.25, 8: 0.5, 14: 0.75, 20: 1}
-    assert plan.kept_steps == {1, 10}
-    half = plan_steps(scored_spec(ScoredStore(), 10))
-    assert half.waiting_points == (0.25, 0.5)
-    assert half.evaluation_points == {0: 0, 3: 0.75, 5: 1}
-    ledger = plan.ledger_at_first_step()
-    assert ledger.progress == pytest.approx(0.2)
-    assert plan.timeline_progress(ledger) == 0
-    ledger.charge("train", 10 * STEP_FLOPS)
-    assert plan.timeline_progress(ledger) == pytest.approx(0.5)
+    assert clock.num_steps == 20
+    assert clock.budget_flops == 25 * STEP_FLOPS
+    assert clock.waiting_points(4) == ()
+    assert clock.evaluation_points(4) == {0: 0, 2: 0.25, 8: 0.5, 14: 0.75, 20: 1}
+    assert clock.kept_steps((0.1, 0.6)) == {1, 10}
+    half = scored_spec(ScoredStore(), 10).clock()
+    assert half.waiting_points(4) == (0.25, 0.5)
+    assert half.evaluation_points(4) == {0: 0, 3: 0.75, 5: 1}
+    assert clock.ledger().progress == clock.progress(0) == 0.2
+    assert clock.timeline_progress(0) == 0
+    assert (clock.progress(10), clock.timeline_progress(10)) == (0.6, 0.5)
 
 
 def test_scores_that_leave_nothing_to_train_on_are_refused_with_what_they_cost() -> None:
     with pytest.raises(SpecError, match=r"leave nothing to train on; expected more than .* for sc"):
-        plan_steps(scored_spec(ScoredStore(), 5))
+        scored_spec(ScoredStore(), 5).clock()
 
 
 # A run
@@ -255,12 +250,10 @@ def test_scores_are_part_of_what_a_run_is() -> None:
     other = ScoredStore(scores_fingerprint="two")
     assert run_id(spec) != run_id(scored_spec(other))
     assert run_id(spec) != run_id(scored_spec(store, scoring=Scoring(num_sharing_runs=2)))
-    assert run_id(spec) != run_id(scored_spec(store, keep_checkpoints_at=(0.5,)))
 
 
-def test_a_run_without_scores_keeps_the_name_it_had_before_there_were_any() -> None:
-    assert run_id(tiny_spec()) == OLD_NAME
-    assert run_id(tiny_spec(scoring=Scoring(num_sharing_runs=2))) == OLD_NAME
+def test_who_would_pay_is_no_part_of_a_run_without_scores() -> None:
+    assert run_id(tiny_spec()) == run_id(tiny_spec(scoring=Scoring(num_sharing_runs=2)))
 
 
 def test_changed_scores_are_refused(tmp_path: Path) -> None:
@@ -305,7 +298,7 @@ def test_a_study_charges_every_run_of_the_arm_and_its_controls() -> None:
     scored = {run.arm: len(run.store.scores) for run in runs}
     assert scored == {"uniform": 0, "salt": 1, "salt-shuffled": 1, "salt-reversed": 1}
     assert all(run.scoring == Scoring(num_sharing_runs=6, charge_reference=False) for run in runs)
-    assert all(run.keep_checkpoints_at == (0.25,) for run in runs)
+    assert all(run.operation.keep_checkpoints_at == (0.25,) for run in runs)
 
 
 # Checkpoints for good

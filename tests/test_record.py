@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from gradatim.errors import RecordError
 from gradatim.record import tables
 from gradatim.record.read import Record, read_records
-from gradatim.record.spec import RunSpec, StoreReference, read_spec, run_id, write_spec
-from gradatim.record.write import RunWriter, environment, write_environment
+from gradatim.record.spec import Operation, RunSpec, StoreReference, read_spec, run_id, write_spec
+from gradatim.record.write import RunWriter, environment
 from synthetic_records import run_spec
 
 
@@ -228,7 +228,7 @@ def test_the_specification_survives_yaml(tmp_path: Path) -> None:
     write_spec(tmp_path, spec)
     assert read_spec(tmp_path) == spec
     assert run_id(read_spec(tmp_path)) == run_id(spec)
-    assert not list(tmp_path.glob("*.aside"))
+    assert not list(tmp_path.glob("*.partial"))
 
 
 def test_the_run_id_follows_the_store_and_not_its_place() -> None:
@@ -244,17 +244,37 @@ def test_the_run_id_follows_the_store_and_not_its_place() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"arm": "other"},
         {"rung": "50k"},
         {"seed": 1},
         {"budget_flops": 2e9},
         {"batch_blocks": 8},
-        {"precision": "float32"},
+        {"precision": "bfloat16"},
+        {"device": "cuda"},
+        {"micro_batch_blocks": 2},
+        {"compile": True},
     ],
 )
-def test_every_setting_changes_the_run_id(change: dict[str, object]) -> None:
+def test_what_decides_the_bits_changes_the_run_id(change: dict[str, object]) -> None:
     spec = run_spec()
     assert run_id(spec.model_copy(update=change)) != run_id(spec)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"arm": "other"},
+        {"control": {"of": "ceiling", "kind": "shuffled"}},
+        {"checkpoint_every_fraction": 0.5},
+        {"keep_checkpoints": 9},
+        {"keep_checkpoints_at": (0.1,)},
+    ],
+)
+def test_how_a_run_is_run_and_called_does_not(change: dict[str, object]) -> None:
+    spec = run_spec()
+    operation = Operation.model_validate(spec.operation.model_dump() | change)
+    changed = spec.model_copy(update={"operation": operation})
+    assert changed != spec
+    assert run_id(changed) == run_id(spec)
 
 
 def test_a_specification_that_cannot_be_meant_is_refused() -> None:
@@ -269,7 +289,7 @@ def test_a_folder_without_specification_is_no_run(tmp_path: Path) -> None:
         Record.read(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["{", "seed: 1\n", "- 1\n"])
+@pytest.mark.parametrize("content", ["{", "schema_version: 2\nseed: 1\n", "- 1\n"])
 def test_a_broken_specification_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "spec.yaml").write_text(content)
     with pytest.raises(RecordError, match=r"spec\.yaml: is not a run specification"):
@@ -297,16 +317,37 @@ def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
         read_records(tmp_path)
 
 
-def test_the_environment_names_machine_and_libraries(tmp_path: Path) -> None:
-    write_run(tmp_path)
-    write_environment(tmp_path, environment())
-    known = Record.read(tmp_path).environment
-    assert known["libraries"]["numpy"] == np.__version__
-    assert known["num_cores"] >= 1
+def test_every_segment_names_machine_and_libraries(tmp_path: Path) -> None:
+    write_spec(tmp_path, run_spec())
+    for num_threads in (1, 2):
+        RunWriter(tmp_path, environment=environment() | {"num_threads": num_threads}).close()
+    record = Record.read(tmp_path)
+    assert [segment["segment"] for segment in record.segments] == [0, 1]
+    assert record.environment["libraries"]["numpy"] == np.__version__
+    assert record.environment["num_cores"] >= 1
+    assert record.changed_conditions() == ["num_threads 1, then 2"]
 
 
-def test_a_damaged_environment_is_named(tmp_path: Path) -> None:
+def test_a_run_under_the_same_conditions_throughout_has_nothing_to_tell(tmp_path: Path) -> None:
+    write_spec(tmp_path, run_spec())
+    for _ in range(2):
+        RunWriter(tmp_path, environment=environment()).close()
+    assert Record.read(tmp_path).changed_conditions() == []
+
+
+def test_a_damaged_segment_is_named(tmp_path: Path) -> None:
     write_run(tmp_path)
-    (tmp_path / "environment.json").write_text("{")
-    with pytest.raises(RecordError, match=r"environment\.json: is damaged"):
+    (tmp_path / "segments.jsonl").write_text("{\n")
+    with pytest.raises(RecordError, match=r"segments\.jsonl, line 1: is damaged"):
         Record.read(tmp_path)
+
+
+def test_a_run_of_another_version_is_refused_with_it(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    path = tmp_path / "spec.yaml"
+    text = path.read_text()
+    assert text.startswith("schema_version: 2\n")
+    for old in (text.replace("schema_version: 2\n", ""), text.replace("version: 2", "version: 1")):
+        path.write_text(old)
+        with pytest.raises(RecordError, match=r"another version.*schema_version 2; got 1"):
+            Record.read(tmp_path)

@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from gradatim.errors import SpecError
 from gradatim.timelines.data.balance import apportioned, balanced_weights, interleaved
 from gradatim.timelines.data.door import BlockTable
-from gradatim.timelines.data.kinds import plan_text
 from gradatim.timelines.data.stages import Stage, StagedOrder, Stages, mirrored, staged_order
 
 LEVELS = "aaaaabbbccaaaaabbbcc"  # of the blocks 0 .. 19
@@ -215,7 +214,7 @@ def test_the_plan_shows_asked_and_balanced_weights() -> None:
     assert loose["stages"][0]["weights"] == loose["stages"][0]["asked"]
     assert strict["stages"][0]["weights"]["a"] > 0.6
     assert list(strict["epochs_of_label"].values()) == pytest.approx([1, 1, 1], abs=1e-6)
-    assert plan_text(loose) == (
+    assert loose["sentence"] == (
         "mixture by level, until 50%: a 60%, b 20%, c 20%; until 100%: c 60%, a 20%, b 20%; "
         "100 draws from 100 blocks"
     )
@@ -231,6 +230,20 @@ def test_reversed_runs_the_schedule_backwards() -> None:
         Stage(until=1.0, weights={"a": 1}),
     )
     assert mirrored(mirrored(stages)) == stages
+
+
+def test_borders_and_their_mirrors_are_exact() -> None:
+    stages = ((0.7, {"a": 1.0}), (1.0, {"b": 1.0}))
+    progresses = [step / 10 for step in range(10)]
+    method, control = (
+        "".join("".join(levels_drawn(curriculum, progress, 1)) for progress in progresses)
+        for curriculum in (
+            order(stages_of(*stages, control=control), table_of(LEVELS))
+            for control in (None, "reversed")
+        )
+    )
+    assert method == "aaaaaaabbb"
+    assert control == "bbbaaaaaaa"
 
 
 def test_shuffled_deals_labels_out_as_often_as_before() -> None:

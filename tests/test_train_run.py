@@ -21,8 +21,8 @@ from gradatim.record.read import Record
 from gradatim.timelines.rate import rate_factor
 from gradatim.train.checkpoint import latest_step, load_network
 from gradatim.train.explain import explain
-from gradatim.train.lock import run_lock
-from gradatim.train.run import train
+from gradatim.train.optimizer import AdamW
+from gradatim.train.run import run_lock, train
 from tiny_runs import (
     BATCH_BLOCKS,
     SHAPE,
@@ -240,6 +240,49 @@ def test_blocks_scored_anew_are_refused(tmp_path: Path, store: TinyStore) -> Non
         train(tiny_spec(10), tmp_path, store)
 
 
+def test_another_name_or_cadence_is_the_same_run(tmp_path: Path, store: TinyStore) -> None:
+    train(tiny_spec(10), tmp_path, store, stop_after_steps=5)
+    renamed = tiny_spec(10, arm="renamed", checkpoint_every_fraction=0.5, keep_checkpoints=1)
+    assert train(renamed, tmp_path, store).is_finished
+    assert Record.read(tmp_path).spec.arm == "renamed"
+    train(tiny_spec(10), tmp_path / "undisturbed", store)
+    assert_same_run(tmp_path, tmp_path / "undisturbed")
+
+
+def test_another_kind_of_device_is_refused(tmp_path: Path, store: TinyStore) -> None:
+    with pytest.raises(MismatchError, match="another kind of device; expected cuda; got cpu"):
+        train(tiny_spec(10, device="cuda"), tmp_path, store)
+
+
+def test_a_change_of_threads_is_recorded_with_its_segment(tmp_path: Path, store: TinyStore) -> None:
+    train(tiny_spec(10), tmp_path, store, stop_after_steps=5)
+    torch.set_num_threads(2)
+    record = train(tiny_spec(10), tmp_path, store)
+    assert record.changed_conditions() == ["num_threads 1, then 2"]
+
+
+def test_rungs_of_one_seed_read_other_blocks(tmp_path: Path, store: TinyStore) -> None:
+    one, two = (train(tiny_spec(10, rung=rung), tmp_path / rung, store) for rung in ("a", "b"))
+    assert not np.array_equal(one.drawn_blocks(), two.drawn_blocks())
+
+
+def test_no_checkpoint_holds_weights_that_are_gone(
+    tmp_path: Path, store: TinyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = AdamW.update
+
+    def update_badly(optimizer: AdamW, rate: float) -> torch.Tensor:
+        step = int(optimizer.groups()["updates"]["num_updates"].item()) + 1
+        if step == 8:  # a gradient that overflows although the loss was finite
+            optimizer.gradient[0] = float("inf")
+        return update(optimizer, rate)
+
+    monkeypatch.setattr(AdamW, "update", update_badly)
+    with pytest.raises(NotFiniteError, match=r"step 8 went wrong.*gradient norm inf.*step 4 is"):
+        train(tiny_spec(20, checkpoint_every_fraction=0.2), tmp_path, store)
+    assert latest_step(tmp_path) == 4
+
+
 def test_a_moved_store_is_the_same_store(tmp_path: Path, store: TinyStore) -> None:
     train(tiny_spec(6), tmp_path, store, stop_after_steps=3)
     moved = tiny_spec(6, store={"path": "elsewhere", "fingerprint": "tiny"})
@@ -248,7 +291,7 @@ def test_a_moved_store_is_the_same_store(tmp_path: Path, store: TinyStore) -> No
 
 def test_two_processes_do_not_write_one_run(tmp_path: Path, store: TinyStore) -> None:
     code = (
-        "import sys; from pathlib import Path; from gradatim.train.lock import run_lock\n"
+        "import sys; from pathlib import Path; from gradatim.train.run import run_lock\n"
         "with run_lock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(

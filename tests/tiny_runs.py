@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gradatim.compute import Shape, forward_flops, training_flops
 from gradatim.model.network import Network
 from gradatim.recipe import Recipe
-from gradatim.record.spec import RunSpec, StoreReference
+from gradatim.record.spec import Operation, RunSpec, StoreReference
 
 BLOCK_TOKENS = 16
 VOCAB_SIZE = 64
@@ -89,9 +89,10 @@ def tiny_spec(num_steps: int = 40, data: dict[str, Any] | None = None, **changes
     """A run of so many steps over the tiny store."""
     flops_per_step = training_flops(SHAPE, BATCH_BLOCKS * BLOCK_TOKENS)
     recipe = {"data": data or {"kind": "ceiling"}, "rate": {"kind": "cosine"}}
+    operation = {name: changes.pop(name) for name in Operation.model_fields if name in changes}
     settings: dict[str, Any] = {
+        "operation": {"arm": "ceiling", **operation},
         "store": StoreReference(path="nowhere", fingerprint="tiny"),
-        "arm": "ceiling",
         "rung": "tiny",
         "seed": 1,
         "shape": SHAPE,

@@ -155,7 +155,7 @@ def num_matmul_parameters(shape: Shape) -> int:
 
 def forward_flops(
     shape: Shape, num_tokens: int, *, context_tokens: int | None = None
-) -> dict[str, float]:
+) -> dict[str, int]:
     """FLOPs of one forward pass over `num_tokens` positions, by layer type.
 
     Args:
@@ -166,16 +166,16 @@ def forward_flops(
     context = shape.context_tokens if context_tokens is None else context_tokens
     matrices = _matrix_counts(shape)
     return {
-        "attention_projections": 2.0 * num_tokens * matrices["attention"],
-        "attention_scores": 4.0 * num_tokens * context * shape.width * shape.num_layers,
-        "mlp": 2.0 * num_tokens * matrices["mlp"],
-        "head": 2.0 * num_tokens * matrices["head"],
+        "attention_projections": 2 * num_tokens * matrices["attention"],
+        "attention_scores": 4 * num_tokens * context * shape.width * shape.num_layers,
+        "mlp": 2 * num_tokens * matrices["mlp"],
+        "head": 2 * num_tokens * matrices["head"],
     }
 
 
-def training_flops(shape: Shape, num_tokens: int, *, context_tokens: int | None = None) -> float:
+def training_flops(shape: Shape, num_tokens: int, *, context_tokens: int | None = None) -> int:
     """FLOPs of forward and backward over `num_tokens` positions: three times the forward pass."""
-    return 3.0 * sum(forward_flops(shape, num_tokens, context_tokens=context_tokens).values())
+    return 3 * sum(forward_flops(shape, num_tokens, context_tokens=context_tokens).values())
 
 
 # Memory

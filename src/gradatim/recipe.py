@@ -20,7 +20,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from gradatim.settings import read_yaml, read_yaml_file, validated
-from gradatim.timelines.data.kinds import DataTimeline, metrics_of
+from gradatim.timelines.data.kinds import DataTimeline
 from gradatim.timelines.data.uniform import Uniform
 from gradatim.timelines.network import FixedNetwork
 from gradatim.timelines.objective import NextToken
@@ -66,22 +66,17 @@ class Scoring(BaseModel):
 
 @dataclass(frozen=True)
 class Costs:
-    """FLOPs by account that a run spends before its first step: charged, and only noted."""
+    """Whole FLOPs by account that a run spends before its first step: charged, and only noted."""
 
-    charged: Mapping[str, float]
-    noted: Mapping[str, float]
-
-    @property
-    def charged_flops(self) -> float:
-        """Sum of the charged accounts."""
-        return sum(self.charged.values())
+    charged: Mapping[str, int]
+    noted: Mapping[str, int]
 
 
 def scoring_costs(scores: Sequence[ScoresReference], scoring: Scoring) -> Costs:
     """What the scores of a run cost it, in the accounts `scoring` and `reference`."""
     totals = {
-        "scoring": sum(reference.scoring_flops for reference in scores),
-        "reference": sum(reference.reference_flops for reference in scores),
+        "scoring": round(sum(reference.scoring_flops for reference in scores)),
+        "reference": round(sum(reference.reference_flops for reference in scores)),
     }
     charged, noted = {}, {}
     num_others = scoring.num_sharing_runs - 1
@@ -91,7 +86,7 @@ def scoring_costs(scores: Sequence[ScoresReference], scoring: Scoring) -> Costs:
         if account == "reference" and not scoring.charge_reference:
             noted[account] = flops
             continue
-        charged[account] = flops / scoring.num_sharing_runs
+        charged[account] = round(flops / scoring.num_sharing_runs)
         if num_others:
             runs = "1 other run" if num_others == 1 else f"{num_others} other runs"
             noted[f"{account}, paid by {runs}"] = flops - charged[account]
@@ -127,10 +122,21 @@ class Recipe(BaseModel):
         """The complete recipe, defaults written out."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
+    def controls(self) -> dict[str, Self]:
+        """The recipes by name that have this one's cost and schedule and not its idea.
+
+        Every timeline is asked for its own; each control changes that timeline alone.
+        """
+        return {
+            name: self.model_copy(update={timeline: control})
+            for timeline in type(self).model_fields
+            for name, control in getattr(self, timeline).controls().items()
+        }
+
     @property
     def score_tables(self) -> tuple[str, ...]:
         """Names of the tables of model scores that the data timeline reads, sorted."""
-        return tuple(sorted({m.partition("/")[0] for m in metrics_of(self.data) if "/" in m}))
+        return tuple(sorted({m.partition("/")[0] for m in self.data.metrics if "/" in m}))
 
     @property
     def fingerprint(self) -> str:

@@ -1,9 +1,8 @@
 """Arms against the baseline and against their own controls, at equal compute, paired by seed.
 
-Everything is read from records. A method's controls are the arms `<method>-shuffled` and
-`<method>-reversed`. Intervals are per comparison. Only the headline corrects for having looked at
-several methods (Holm's procedure over the methods against the baseline); bands, levels, sources,
-tasks and single rungs are description, not claims.
+Everything is read from records, which say what is a control of what. Intervals are per comparison.
+Only the headline corrects for having looked at several methods (Holm's procedure over the methods
+against the baseline); bands, levels, sources, tasks and single rungs are description, not claims.
 """
 
 from __future__ import annotations
@@ -44,6 +43,7 @@ from gradatim.law.results import (
     Run,
     absent_runs,
     arms_of,
+    changed_conditions,
     read_results,
     require_comparable,
     rungs_by_size,
@@ -112,7 +112,11 @@ def compare(
         ratios=tuple(ratio for ratio in ratios if ratio is not None),
         noise=tuple(study.noise(measured) for measured in study.measured),
         same_blocks=tuple(same_blocks(results, rungs)),
-        missing=(*absent_runs(results, unfinished, rungs, (measure, name)), *doubts),
+        missing=(
+            *absent_runs(results, unfinished, rungs, (measure, name)),
+            *doubts,
+        ),
+        conditions=tuple(changed_conditions(results)),
     )
     comparison = comparison.model_copy(update={"headline": headline(comparison)})
     return comparison.model_copy(update={"findings": tuple(findings(comparison))})

@@ -139,6 +139,7 @@ class Comparison(_Result):
         rungs: in order of size.
         ledger: FLOPs charged at the end, by arm and rung, the mean over seeds.
         missing: what could not be used, one clause each.
+        conditions: runs resumed under other conditions than they began with, one clause each.
         headline: the answer in one sentence.
         findings: the rest in plain words, one sentence each.
     """
@@ -154,6 +155,7 @@ class Comparison(_Result):
     noise: tuple[Noise, ...]
     same_blocks: tuple[SameBlocks, ...]
     missing: tuple[str, ...]
+    conditions: tuple[str, ...] = ()
     headline: str = ""
     findings: tuple[str, ...] = ()
 

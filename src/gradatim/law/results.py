@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import numpy as np
 
@@ -143,7 +143,7 @@ def _require_same(
     run: Run, other: Run, results: Mapping[Run, Result], *, fields: tuple[str, ...] | None
 ) -> None:
     mine, theirs = _content(results[run]), _content(results[other])
-    fields = fields or tuple(name for name in mine if name not in ("arm", "seed", "recipe"))
+    fields = fields or tuple(name for name in mine if name not in ("seed", "recipe"))
     differing = [name for name in fields if mine[name] != theirs[name]]
     if differing:
         raise MismatchError(
@@ -156,38 +156,50 @@ def _require_same(
 
 def _content(result: Result) -> dict[str, Any]:
     spec = result.record.spec
-    return dict(spec) | {"store": spec.store.fingerprint}
+    content = dict(spec) | {"store": spec.store.fingerprint}
+    del content["operation"]
+    return content
 
 
 def arms_of(results: Mapping[Run, Result], baseline: str) -> tuple[tuple[Arm, ...], list[str]]:
     """Baseline, then every method with its controls; and a clause for every false control.
 
-    A control has its method's recipe but for `data.control`, which says its kind.
+    A record says whether its arm is a control. It is believed where its recipe is the method's but
+    for one timeline, whose `control` says the kind.
     """
-    recipes = {arm: result.record.spec.recipe for (arm, _, _), result in results.items()}
+    specs = {arm: result.record.spec for (arm, _, _), result in results.items()}
     arms, doubts = [], []
-    for name in recipes:
-        method, _, kind = name.rpartition("-")
-        if kind not in get_args(ControlKind) or method not in recipes:
+    for name, spec in specs.items():
+        control = spec.operation.control
+        if control is None or control.of not in specs:
             arms.append(Arm(name=name))
-        elif is_control(recipes[name], recipes[method], kind):
-            arms.append(Arm(name=name, control=cast(ControlKind, kind), method=method))
+        elif is_control(spec.recipe, specs[control.of].recipe, control.kind):
+            kind = cast(ControlKind, control.kind)
+            arms.append(Arm(name=name, control=kind, method=control.of))
         else:
             arms.append(Arm(name=name))
             doubts.append(
-                f"{name} is no {kind} control of {method}: its recipe says otherwise, so it counts "
-                "as a method of its own"
+                f"{name} is no {control.kind} control of {control.of}: its recipe says otherwise, "
+                "so it counts as a method of its own"
             )
     order = {"": 0, "shuffled": 1, "reversed": 2}
     arms.sort(key=lambda a: (a.name != baseline, a.method or a.name, order[a.control or ""]))
     return tuple(arms), doubts
 
 
+def changed_conditions(results: Mapping[Run, Result]) -> list[str]:
+    """A clause for every run that was resumed under other conditions than it began with."""
+    return [
+        f"{describe(run)} was resumed with {', '.join(changed)}, so its last bits are not those of "
+        "an undisturbed run"
+        for run, result in results.items()
+        if (changed := result.record.changed_conditions())
+    ]
+
+
 def is_control(control: Recipe, method: Recipe, kind: str) -> bool:
-    """Whether a recipe is the method's but for `data.control`, which is `kind`."""
-    expected = method.model_dump(mode="json")
-    expected["data"]["control"] = kind
-    return bool(control.model_dump(mode="json") == expected)
+    """Whether a recipe is the control of that kind that the method asks for."""
+    return method.controls().get(kind) == control
 
 
 def same_blocks(results: Mapping[Run, Result], rungs: Sequence[str]) -> Iterator[SameBlocks]:

@@ -191,6 +191,8 @@ def findings(comparison: Comparison) -> Iterator[str]:
     yield from _block_findings(comparison)
     if comparison.missing:
         yield f"Missing: {'; '.join(comparison.missing)}."
+    for clause in comparison.conditions:
+        yield f"{clause}."
 
 
 def _noise_finding(comparison: Comparison) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,23 @@ from gradatim.errors import RecordError
 from gradatim.record.spec import SPEC, RunSpec, read_spec
 from gradatim.record.write import (
     BLOCKS,
-    ENVIRONMENT,
     EVENT_KINDS,
     EVENTS,
     LOSSES,
+    SEGMENTS,
     TIMINGS,
     read_lines,
 )
+
+CONDITIONS = (
+    "num_threads",
+    "num_processes",
+    "device",
+    "processor",
+    "vector_instructions",
+    "libraries.torch",
+)
+"""What may change between the segments of a run, and with it the rounding of sums."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,7 @@ class Record:
 
     folder: Path
     spec: RunSpec
-    environment: dict[str, Any]
+    segments: tuple[dict[str, Any], ...]
     seconds: float
     _events: tuple[dict[str, Any], ...]
 
@@ -43,15 +52,25 @@ class Record:
         """
         folder = Path(folder)
         spec = read_spec(folder)
-        path = folder / ENVIRONMENT
-        try:
-            where_it_ran = json.loads(path.read_bytes()) if path.exists() else {}
-        except ValueError as error:
-            raise RecordError("is damaged", where=str(path), got=str(error)) from None
+        segments = tuple(read_lines(folder / SEGMENTS, required=("segment",)))
         timings = read_lines(folder / TIMINGS, required=("segment", "seconds"))
-        segments = {timing["segment"]: timing["seconds"] for timing in timings}
+        seconds = {timing["segment"]: timing["seconds"] for timing in timings}
         events = tuple(read_lines(folder / EVENTS, required=("event", "step", "progress")))
-        return cls(folder, spec, where_it_ran, math.fsum(segments.values()), events)
+        return cls(folder, spec, segments, math.fsum(seconds.values()), events)
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Where its last segment ran."""
+        return self.segments[-1] if self.segments else {}
+
+    def changed_conditions(self) -> list[str]:
+        """What was not the same in all segments and may show in the last bits, in words."""
+        found = []
+        for name in CONDITIONS:
+            values = dict.fromkeys(str(_at(segment, name)) for segment in self.segments)
+            if len(values) > 1:
+                found.append(f"{name.rpartition('.')[2]} {', then '.join(values)}")
+        return found
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         """The events of one kind, in the order they happened."""
@@ -116,3 +135,9 @@ def read_records(folder: Path | str, *, skipped: list[str] | None = None) -> lis
             reason = "stopped at a loss that is not finite" if failed else "is unfinished"
             skipped.append(f"{spec.arm}, rung {spec.rung}, seed {spec.seed} {reason}")
     return sorted(finished, key=lambda run: (run.spec.arm, run.spec.rung, run.spec.seed))
+
+
+def _at(values: dict[str, Any], path: str) -> Any:
+    for name in path.split("."):
+        values = values.get(name) or {}
+    return values

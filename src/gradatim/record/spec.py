@@ -1,21 +1,24 @@
-"""What a run asked for: its complete specification, its name, its file."""
+"""What a run is, which decides its bits and its name, and how it is run, which decides neither."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gradatim.clock import Clock, lay_out
 from gradatim.compute import Shape
 from gradatim.errors import RecordError
-from gradatim.recipe import Recipe, ScoresReference, Scoring
+from gradatim.files import write_whole
+from gradatim.recipe import Recipe, ScoresReference, Scoring, scoring_costs
 
 SPEC = "spec.yaml"
+SCHEMA_VERSION = 2
+"""Of the run folder: its specification, segments, events and checkpoints."""
 
 
 class _Spec(BaseModel):
@@ -49,11 +52,41 @@ class EvaluationSpec(_Spec):
     num_samples: int = Field(default=3, ge=0)
 
 
+class Control(_Spec):
+    """What an arm is a control of, and of which kind, such as `shuffled`."""
+
+    of: str
+    kind: str
+
+
+class Operation(_Spec):
+    """How a run is run and what it is called: changing this changes no bit of it.
+
+    Attributes:
+        arm: its name in the study.
+        control: where the arm is a control.
+        checkpoint_every_fraction: of the run's FLOPs.
+        keep_checkpoints: how many of the last stay.
+        keep_checkpoints_at: points of progress whose checkpoints stay for good.
+    """
+
+    arm: str = Field(min_length=1)
+    control: Control | None = None
+    checkpoint_every_fraction: float = Field(default=0.1, gt=0, le=1)
+    keep_checkpoints: int = Field(default=2, ge=1)
+    keep_checkpoints_at: tuple[Annotated[float, Field(gt=0, le=1)], ...] = ()
+
+
 class RunSpec(_Spec):
-    """One run: rung x arm x seed, complete. Equal specifications give equal bits on one machine."""
+    """One run: rung x arm x seed, complete. Equal ones, operation aside, give equal bits.
+
+    Attributes:
+        device: kind of device it runs on; another gives other bits, so it is another run.
+        precision: number format of its matrix products, as really used.
+        operation: all that is not the run's identity.
+    """
 
     store: StoreReference
-    arm: str = Field(min_length=1)
     rung: str = Field(min_length=1)
     seed: int = Field(ge=0)
     shape: Shape
@@ -63,55 +96,73 @@ class RunSpec(_Spec):
     micro_batch_blocks: int | None = Field(default=None, ge=1)
     optimizer: OptimizerSpec = OptimizerSpec()
     evaluation: EvaluationSpec = EvaluationSpec()
-    checkpoint_every_fraction: float = Field(default=0.1, gt=0, le=1)
-    keep_checkpoints: int = Field(default=2, ge=1)
-    keep_checkpoints_at: tuple[Annotated[float, Field(gt=0, le=1)], ...] = ()
     scoring: Scoring = Scoring()
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: Literal["cpu", "cuda"] = "cpu"
+    precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
+    operation: Operation
+
+    @property
+    def arm(self) -> str:
+        """The name of its arm."""
+        return self.operation.arm
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the bits of the run, as JSON can carry it."""
+        content = self.model_dump(mode="json", exclude={"operation": True, "store": {"path"}})
+        if not self.store.scores:  # nobody pays for nothing
+            del content["scoring"]
+        return content
+
+    def clock(self) -> Clock:
+        """The run's steps, laid out.
+
+        Raises:
+            SpecError: the budget does not pay for a single step.
+        """
+        return lay_out(
+            self.recipe,
+            self.shape,
+            budget_flops=self.budget_flops,
+            batch_blocks=self.batch_blocks,
+            costs=scoring_costs(self.store.scores, self.scoring),
+        )
 
 
 def run_id(spec: RunSpec) -> str:
-    """16 hex digits naming the run: a hash of the whole specification but for the store's path.
-
-    Settings that came later count only where they are used, so that older runs keep their names.
-    """
-    content = spec.model_dump(mode="json", exclude={"store": {"path"}})
-    if not spec.store.scores:
-        del content["scoring"], content["store"]["scores"]
-    if not spec.keep_checkpoints_at:
-        del content["keep_checkpoints_at"]
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """16 hex digits naming the run: a hash of its identity."""
+    canonical = json.dumps(spec.identity(), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
 
 
 def write_spec(folder: Path, spec: RunSpec) -> None:
-    """Write `spec.yaml` aside and rename it, so that it is complete or absent."""
-    content = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    write_whole(folder / SPEC, content)
+    """Write `spec.yaml`, whole."""
+    content = {"schema_version": SCHEMA_VERSION, **spec.model_dump(mode="json")}
+    write_whole(folder / SPEC, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 def read_spec(folder: Path) -> RunSpec:
     """Read `spec.yaml`.
 
     Raises:
-        RecordError: it is missing, is no YAML, or says something a run cannot mean.
+        RecordError: it is missing, is no YAML, is of another version, or says something a run
+            cannot mean.
     """
     path = folder / SPEC
     try:
-        return RunSpec.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        version = content.pop("schema_version", 1) if isinstance(content, dict) else None
+        if version not in (SCHEMA_VERSION, None):
+            raise RecordError(
+                "the run was left by another version of gradatim",
+                where=str(path),
+                expected=f"schema_version {SCHEMA_VERSION}",
+                got=str(version),
+                remedy="Read it with the gradatim that wrote it, or train it anew",
+            )
+        return RunSpec.model_validate(content)
     except FileNotFoundError:
         raise RecordError(f"is no run folder: no {SPEC} in it", where=str(folder)) from None
     except (yaml.YAMLError, UnicodeDecodeError, ValidationError) as error:
         reason = " ".join(str(error).split())
         raise RecordError("is not a run specification", where=str(path), got=reason) from None
-
-
-def write_whole(path: Path, content: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".aside")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)

@@ -16,47 +16,60 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradatim.errors import RecordError
-from gradatim.record.spec import write_whole
 
 EVENT_KINDS = ("start", "step", "evaluate", "sample", "finish", "not_finite")
 
-ENVIRONMENT, TIMINGS = "environment.json", "timings.jsonl"
+SEGMENTS, TIMINGS = "segments.jsonl", "timings.jsonl"
 EVENTS, BLOCKS, LOSSES = "events.jsonl", "blocks.bin", "losses.bin"
 RESUMED_FILES = (EVENTS, BLOCKS, LOSSES)  # cut back on resume; the clock never runs backwards
+
+LIBRARIES = ("gradatim", "torch", "numpy", "tokenizers")  # those on the way of a run
 
 _REMEDY = "Delete the run folder to start the run again"
 
 
 def environment() -> dict[str, Any]:
     """The machine and the libraries of this process; nothing heavy is imported to ask."""
-    libraries = ("gradatim", "torch", "numpy", "numba", "tokenizers", "polars")
     return {
         "python": platform.python_version(),
         "system": platform.platform(),
         "machine": platform.machine(),
         "num_cores": os.cpu_count(),
-        "libraries": {name: importlib.metadata.version(name) for name in libraries},
+        "libraries": {name: _version(name) for name in LIBRARIES},
     }
 
 
-def write_environment(folder: Path, content: Mapping[str, Any]) -> None:
-    """Write `environment.json`, whole or not at all."""
-    write_whole(folder / ENVIRONMENT, json.dumps(_plain(content), indent=2) + "\n")
+def _version(library: str) -> str | None:
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 class RunWriter:
     """Appends to a run folder. Lines are buffered until `flush`.
 
     A checkpoint is `flush(sync=True)`, then `offsets()`; resuming is `truncate(offsets)` before
-    anything is appended. Each writer is one segment of the `clock` (seconds from any origin).
+    anything is appended. Each writer is one segment of the run, with the environment it runs in and
+    its own `clock` (seconds from any origin).
     """
 
-    def __init__(self, folder: Path | str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        folder: Path | str,
+        *,
+        environment: Mapping[str, Any] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        _drop_half_line(self.folder / TIMINGS)
-        timings = read_lines(self.folder / TIMINGS, required=("segment", "seconds"))
-        self._segment = timings[-1]["segment"] + 1 if timings else 0
+        for name in (SEGMENTS, TIMINGS):
+            _drop_half_line(self.folder / name)
+        self._segment = len(read_lines(self.folder / SEGMENTS, required=("segment",)))
+        with (self.folder / SEGMENTS).open("ab") as file:
+            file.write(_json_line({"segment": self._segment, **(environment or {})}))
+            file.flush()
+            os.fsync(file.fileno())
         self._files: dict[str, BinaryIO] = {
             name: (self.folder / name).open("ab") for name in (*RESUMED_FILES, TIMINGS)
         }

@@ -1,7 +1,7 @@
 """A study on disk: its file, the runs that belong to it, and those that failed.
 
 study.yaml        the study as it was asked
-study.json        ids of its runs, failures
+study.json        the runs expected of it, those that failed
 store/            the block store, if the study built one
 runs/<run id>/    records
 """
@@ -9,17 +9,32 @@ runs/<run id>/    records
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gradatim.errors import RecordError
-from gradatim.record.read import Record, read_records
-from gradatim.record.spec import run_id
+from gradatim.errors import MismatchError, RecordError
+from gradatim.files import write_json
+from gradatim.record.read import Record
+from gradatim.record.spec import SPEC, RunSpec, run_id
 
 STUDY_FILE = "study.yaml"
+SCHEMA_VERSION = 2
 _INDEX = "study.json"
+
+
+@dataclass(frozen=True)
+class ExpectedRun:
+    """A run that belongs to the study, and why it failed where it did."""
+
+    id: str
+    arm: str
+    rung: str
+    seed: int
+    failure: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.arm}, rung {self.rung}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -29,43 +44,54 @@ class StudyIndex:
     Attributes:
         name: of the study.
         question: in words, where the study has one.
-        run_ids: the runs that belong to it; others in the folder are of an earlier version.
-        failures: one sentence a run that failed.
+        device: kind of device, and number format, of its runs.
+        runs: those that belong to it; others in the folder are of an earlier version.
     """
 
     name: str
-    question: str | None = None
-    run_ids: tuple[str, ...] = ()
-    failures: tuple[str, ...] = ()
+    question: str | None
+    device: str
+    runs: tuple[ExpectedRun, ...]
+
+    @classmethod
+    def of(cls, name: str, question: str | None, specs: list[RunSpec]) -> StudyIndex:
+        """The index of a study that begins."""
+        runs = (ExpectedRun(run_id(s), s.arm, s.rung, s.seed) for s in specs)
+        return cls(name, question, f"{specs[0].device}, {specs[0].precision}", tuple(runs))
+
+    def with_failures(self, failures: dict[str, str]) -> StudyIndex:
+        """The same with the reasons of the runs that failed, by run id."""
+        return replace(self, runs=tuple(replace(r, failure=failures.get(r.id)) for r in self.runs))
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """One sentence a run that failed."""
+        return tuple(f"{run}: {run.failure}" for run in self.runs if run.failure)
 
     def write(self, folder: Path) -> None:
         """Write the index, whole or not at all."""
-        values = {
-            "name": self.name,
-            "question": self.question,
-            "run_ids": list(self.run_ids),
-            "failures": list(self.failures),
-        }
-        partial = folder / f"{_INDEX}.partial"
-        partial.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-        partial.replace(folder / _INDEX)
+        write_json(folder / _INDEX, {"schema_version": SCHEMA_VERSION, **asdict(self)})
 
     @classmethod
     def read(cls, folder: Path) -> StudyIndex:
         """Read the index of a study's folder.
 
         Raises:
-            RecordError: the folder is not a study's, or its index is damaged.
+            RecordError: the folder is not a study's, or its index is damaged or of another version.
         """
         path = folder / _INDEX
         try:
             values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return cls(
-                name=values["name"],
-                question=values["question"],
-                run_ids=tuple(values["run_ids"]),
-                failures=tuple(values["failures"]),
-            )
+            version = values.pop("schema_version", 1)
+            if version != SCHEMA_VERSION:
+                raise RecordError(
+                    "the study was left by another version of gradatim",
+                    where=str(path),
+                    expected=f"schema_version {SCHEMA_VERSION}",
+                    got=str(version),
+                    remedy="Read it with the gradatim that wrote it, or run it in a new folder",
+                )
+            return cls(**values | {"runs": tuple(ExpectedRun(**run) for run in values["runs"])})
         except FileNotFoundError:
             raise RecordError(
                 "is not the folder of a study",
@@ -73,7 +99,7 @@ class StudyIndex:
                 expected=f"a {_INDEX} in it",
                 remedy="Run `gradatim study STUDY.yaml` first",
             ) from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RecordError(
                 "is damaged",
                 where=str(path),
@@ -82,31 +108,48 @@ class StudyIndex:
             ) from None
 
 
+def check_device(index: StudyIndex, folder: Path) -> None:
+    """Refuse to go on with a study on another kind of device: all its runs would be other runs.
+
+    Raises:
+        MismatchError: naming both.
+    """
+    if not (folder / _INDEX).exists():
+        return
+    before = StudyIndex.read(folder)
+    if before.device != index.device:
+        raise MismatchError(
+            "the study was begun on another kind of device or in another number format",
+            where=str(folder),
+            expected=before.device,
+            got=index.device,
+            remedy="Go on where it was begun, or run it in a new folder",
+        )
+
+
 def read_study(folder: Path) -> tuple[list[Record], list[str]]:
     """The finished runs of a study, and one sentence for each that is missing.
 
     Raises:
         RecordError: not a study's folder, or no run is finished.
     """
-    index = StudyIndex.read(folder)
-    unfinished: list[str] = []
-    wanted = set(index.run_ids)
-    records = [
-        record
-        for record in read_records(folder, skipped=unfinished)
-        if run_id(record.spec) in wanted
-    ]
+    records, missing = [], []
+    for run in StudyIndex.read(folder).runs:
+        path = folder / "runs" / run.id
+        record = Record.read(path) if (path / SPEC).is_file() else None
+        if record is not None and record.is_finished:
+            records.append(record)
+        else:
+            missing.append(f"{run}: {run.failure or _state(record)}")
     if not records:
         raise RecordError(
             "holds no finished run", where=str(folder), remedy="Run `gradatim study` again"
         )
-    return records, missing_runs(index.failures, unfinished)
+    return sorted(records, key=lambda r: (r.spec.arm, r.spec.rung, r.spec.seed)), missing
 
 
-def missing_runs(failures: Sequence[str], unfinished: Sequence[str]) -> list[str]:
-    """One sentence a missing run; a failed run is not named a second time as unfinished."""
-    return [*failures, *(text for text in unfinished if not _names_failed(text, failures))]
-
-
-def _names_failed(text: str, failures: Sequence[str]) -> bool:
-    return any(text.startswith(failure.split(":", 1)[0]) for failure in failures)
+def _state(record: Record | None) -> str:
+    if record is None:
+        return "not begun"
+    failed = record.events("not_finite")
+    return "stopped at a loss that is not finite" if failed else "unfinished"

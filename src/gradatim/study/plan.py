@@ -7,7 +7,6 @@ too large for that are estimated from the machine's matrix-product rate.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 
 from gradatim.blocks.store import Store
+from gradatim.clock import TRAIN, Stretch, lay_out
 from gradatim.compute import (
     Shape,
     memory_bytes,
@@ -40,7 +40,7 @@ class PlannedRun:
     Attributes:
         num_parameters: all of them, tied embeddings once.
         num_matmul_parameters: those in matrix products, the N of the laws.
-        flops: the budget.
+        flops: charged by the end: the budget without the part of a step it leaves.
         tokens: what the budget trains on, whole steps only.
         num_steps: optimizer steps.
         memory_bytes: estimated peak of weights, gradients, optimizer and activations.
@@ -110,23 +110,28 @@ def plan(
         store: where it is built already; what arms pay for scores beside it is taken off.
 
     Raises:
+        SpecError: a budget that does not pay for a step.
         StoreError: an arm uses scores that are not beside the store.
     """
     arms = spec.recipes()
     num_processes, _num_threads = machine_slots()
+    seconds_of: dict[Shape, float] = {}
     planned = []
     for rung in spec.rungs:
         shape = spec.shape(rung, vocab_size=vocab_size, context_tokens=block_tokens)
-        batch_tokens = spec.batch_blocks * block_tokens
-        flops = spec.budget_flops(shape)
-        step_flops = training_flops(shape, batch_tokens)
-        micro_batch = spec.micro_batch_blocks or spec.batch_blocks
-        memory = sum(memory_bytes(shape, batch_blocks=micro_batch).values())
-        seconds_of_step = step_seconds(shape, spec.batch_blocks)
         for arm, recipe in arms.items():
-            scores = store_reference(store, recipe).scores if store else ()
-            left_flops = flops - scoring_costs(scores, spec.scoring).charged_flops
-            num_steps = max(0, math.floor(left_flops / step_flops * (1 + 1e-9)))
+            clock = lay_out(
+                recipe,
+                shape,
+                budget_flops=spec.budget_flops(shape),
+                batch_blocks=spec.batch_blocks,
+                costs=scoring_costs(
+                    store_reference(store, recipe).scores if store else (), spec.scoring
+                ),
+            )
+            for stretch in clock.stretches:
+                if stretch.shape not in seconds_of:
+                    seconds_of[stretch.shape] = step_seconds(stretch.shape, spec.batch_blocks)
             planned.append(
                 PlannedRun(
                     rung=rung,
@@ -134,14 +139,29 @@ def plan(
                     num_seeds=len(spec.seeds),
                     num_parameters=num_parameters(shape),
                     num_matmul_parameters=num_matmul_parameters(shape),
-                    flops=flops,
-                    tokens=num_steps * batch_tokens,
-                    num_steps=num_steps,
-                    memory_bytes=memory,
-                    seconds=num_steps * seconds_of_step,
+                    flops=float(clock.budget_flops),
+                    tokens=clock.num_steps * clock.tokens_per_step,
+                    num_steps=clock.num_steps,
+                    memory_bytes=max(
+                        _memory_bytes(stretch.shape, spec) for stretch in clock.stretches
+                    ),
+                    seconds=sum(
+                        stretch.num_steps * seconds_of[stretch.shape] * _relative_cost(stretch)
+                        for stretch in clock.stretches
+                    ),
                 )
             )
     return StudyPlan(spec.name, tuple(planned), num_processes)
+
+
+def _memory_bytes(shape: Shape, spec: StudySpec) -> int:
+    micro_batch = spec.micro_batch_blocks or spec.batch_blocks
+    return sum(memory_bytes(shape, batch_blocks=micro_batch).values())
+
+
+def _relative_cost(stretch: Stretch) -> float:
+    """FLOPs of a step over those of its training: more than 1 where a teacher speaks."""
+    return stretch.step_flops / stretch.flops_of_step[TRAIN]
 
 
 def step_seconds(shape: Shape, batch_blocks: int) -> float:

@@ -9,10 +9,11 @@ from pathlib import Path
 from rich.console import Console
 
 from gradatim.blocks.store import Store
+from gradatim.files import write_whole
 from gradatim.record.read import Record
-from gradatim.record.spec import SPEC, run_id
+from gradatim.record.spec import SPEC, read_spec, run_id, write_spec
 from gradatim.study.execute import Job, JobEvent, run_locally
-from gradatim.study.folder import STUDY_FILE, StudyIndex
+from gradatim.study.folder import STUDY_FILE, StudyIndex, check_device
 from gradatim.study.progress import StudyProgress
 from gradatim.study.spec import StudySpec
 
@@ -51,23 +52,26 @@ def run_study(
     """
     console = console or Console(quiet=True)
     jobs = [Job(run, folder / "runs" / run_id(run)) for run in spec.runs(store)]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / STUDY_FILE).write_text(spec.to_yaml(), encoding="utf-8")
-    index = StudyIndex(spec.name, spec.question, tuple(job.id for job in jobs))
+    index = StudyIndex.of(spec.name, spec.question, [job.spec for job in jobs])
+    check_device(index, folder)
+    write_whole(folder / STUDY_FILE, spec.to_yaml())
     index.write(folder)
 
     with StudyProgress(jobs, console) as progress:
         waiting = [job for job in jobs if not is_finished(job.folder)]
         for job in jobs:
             if job not in waiting:
+                if read_spec(job.folder) != job.spec:  # the arm may have got another name
+                    write_spec(job.folder, job.spec)
                 progress(JobEvent("started", job))
                 progress(JobEvent("finished", job, progress=1.0))
         failures = _run_jobs(waiting, progress, num_processes)
-    for failure in failures:
+    index = index.with_failures(failures)
+    for failure in index.failures:
         console.print(failure, markup=False, style="red")
-    StudyIndex(spec.name, spec.question, index.run_ids, tuple(failures)).write(folder)
+    index.write(folder)
     records = tuple(Record.read(job.folder) for job in jobs if is_finished(job.folder))
-    return StudyResult(folder, records, tuple(failures))
+    return StudyResult(folder, records, index.failures)
 
 
 def is_finished(folder: Path) -> bool:
@@ -75,13 +79,15 @@ def is_finished(folder: Path) -> bool:
     return (folder / SPEC).exists() and Record.read(folder).is_finished
 
 
-def _run_jobs(jobs: Sequence[Job], progress: StudyProgress, num_processes: int | None) -> list[str]:
-    failures: list[str] = []
+def _run_jobs(
+    jobs: Sequence[Job], progress: StudyProgress, num_processes: int | None
+) -> dict[str, str]:
+    failures: dict[str, str] = {}
 
     def take_note(event: JobEvent) -> None:
         progress(event)
         if event.kind == "failed":
-            failures.append(f"{event.job}: {event.reason}")
+            failures[event.job.id] = event.reason
 
     run_locally(jobs, take_note, num_processes=num_processes)
     return failures

@@ -34,7 +34,6 @@ from gradatim.train.checkpoint import (
     restore_weights,
 )
 from gradatim.train.device import compute_dtype, default_device, flushed_denormals
-from gradatim.train.steps import plan_steps
 
 Moment = int | float | Literal["last"]
 """A checkpoint of a run: the steps complete, a progress (a float, 0 to 1), or the last one."""
@@ -123,8 +122,7 @@ def checkpoint_step(folder: Path, at: Moment) -> int | None:
             got=f"{at}",
         )
     spec = read_spec(folder)
-    wanted = plan_steps(spec.model_copy(update={"keep_checkpoints_at": (at,)})).kept_steps
-    return next(iter(wanted))
+    return next(iter(spec.clock().kept_steps((at,))))
 
 
 def parse_moment(text: str) -> Moment:
@@ -162,8 +160,8 @@ class _Loaded:
         checkpoint = read_checkpoint(run.folder, checkpoint_step(run.folder, run.at))
         if checkpoint is None:
             raise RecordError("the run has no checkpoint yet", where=str(run.folder))
-        network = Network(spec.shape)
-        restore_weights(network, checkpoint.weights)
+        network = Network(spec.clock().stretch_of(checkpoint.step).shape)
+        restore_weights(network, checkpoint.groups["weights"])
         network.requires_grad_(False)
         return cls(run_id(spec), spec, checkpoint, network)
 
@@ -180,7 +178,7 @@ class _Loaded:
             step=self.checkpoint.step,
             weights=_hash_weights(self.checkpoint),
             precision=str(dtype).removeprefix("torch."),
-            num_parameters=num_parameters(self.spec.shape),
+            num_parameters=num_parameters(self.network.shape),
             scoring_flops=scorer.scoring_flops(num_blocks, store.block_tokens),
             training_flops=sum(self.checkpoint.ledger["charged"].values()),
         )
@@ -233,7 +231,7 @@ def _has_same_tokenizer(spec: RunSpec, store: Store) -> bool:
 
 def _hash_weights(checkpoint: Checkpoint) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    for name, weight in sorted(checkpoint.weights.items()):
+    for name, weight in sorted(checkpoint.groups["weights"].items()):
         digest.update(name.encode() + str(tuple(weight.shape)).encode())
         digest.update(weight.contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

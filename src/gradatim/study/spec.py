@@ -8,6 +8,7 @@ specification, so that the same question asked twice is answered from the record
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,9 +20,9 @@ from gradatim.blocks.store import Store
 from gradatim.compute import LADDER, Shape, num_matmul_parameters, rung_shape, training_flops
 from gradatim.errors import SpecError
 from gradatim.recipe import Recipe, Scoring
-from gradatim.record.spec import EvaluationSpec, OptimizerSpec, RunSpec
+from gradatim.record.spec import Control, EvaluationSpec, Operation, OptimizerSpec, RunSpec
 from gradatim.settings import read_yaml_file, validated
-from gradatim.timelines.data.controls import controls_of
+from gradatim.train.device import default_device, resolved_precision
 from gradatim.train.identity import store_reference
 
 BASELINE = "uniform"
@@ -55,6 +56,14 @@ class BudgetSpec(BaseModel):
         return self
 
 
+@dataclass(frozen=True)
+class PlannedArm:
+    """One arm: its recipe, and what it is a control of."""
+
+    recipe: Recipe
+    control: Control | None = None
+
+
 class StudySpec(BaseModel):
     """One study, complete.
 
@@ -65,7 +74,7 @@ class StudySpec(BaseModel):
         rungs: names of the ladder (`compute.LADDER`).
         family: architecture of every rung.
         arms: name to what differs from `recipe`; `uniform` is added when it is missing.
-        controls: `auto` adds every arm's controls (shuffled difficulty, reversed order).
+        controls: `auto` adds every arm's controls, which its timelines name.
         sample: `all` draws from the whole training split; `budget` from a random sample of as many
             blocks as a run draws, each drawn once, so that arms differ in order alone.
         seeds: how many (0, 1, ...) or which.
@@ -126,30 +135,64 @@ class StudySpec(BaseModel):
             raise ValueError("give either store (how to build one) or store_path (where one is)")
         return self
 
-    def recipes(self) -> dict[str, Recipe]:
-        """Every arm's recipe, controls included, the baseline first.
+    def planned_arms(self) -> dict[str, PlannedArm]:
+        """Every arm with its recipe, controls included, the baseline first.
 
         Raises:
-            SpecError: an arm that is no recipe, or whose name a control needs.
+            SpecError: an arm that is no recipe, is named as the baseline and is none, means the
+                same as another, or whose name a control needs.
         """
-        arms = {BASELINE: {}, **self.arms}
-        recipes: dict[str, Recipe] = {}
-        for arm, changes in arms.items():
-            values = _merged(_merged({"data": {"kind": "uniform"}}, self.recipe), changes)
-            values["data"]["sample"] = self.sample
-            recipe = Recipe.parse(values, where=f"arms.{arm}")
-            recipes[arm] = recipe
-            if self.controls == "auto":
-                for suffix, data in controls_of(recipe.data).items():
-                    name = f"{arm}-{suffix}"
-                    if name in arms:
-                        raise SpecError(
-                            "this name belongs to a control",
-                            where=f"arms.{name}",
-                            remedy=f"Rename the arm, or set controls: none; {arm} brings {name}",
-                        )
-                    recipes[name] = recipe.model_copy(update={"data": data})
-        return recipes
+        planned: dict[str, PlannedArm] = {}
+        for arm, changes in {BASELINE: {}, **self.arms}.items():
+            recipe = self._recipe(arm, changes)
+            planned[arm] = PlannedArm(recipe)
+            controls = recipe.controls() if self.controls == "auto" else {}
+            for kind, control in controls.items():
+                name = f"{arm}-{kind}"
+                if name in self.arms:
+                    raise SpecError(
+                        "this name belongs to a control",
+                        where=f"arms.{name}",
+                        remedy=f"Rename the arm, or set controls: none; {arm} brings {name}",
+                    )
+                planned[name] = PlannedArm(control, Control(of=arm, kind=kind))
+        first: dict[Recipe, str] = {}
+        for arm, each in planned.items():
+            if (twin := first.setdefault(each.recipe, arm)) != arm:
+                raise SpecError(
+                    f"means the same as {twin}",
+                    where=f"arms.{arm}",
+                    expected="arms that differ in their recipes",
+                    remedy="Leave one of them out, or change a timeline of it",
+                )
+        return planned
+
+    def _recipe(self, arm: str, changes: Mapping[str, Any]) -> Recipe:
+        values = _merged(_merged({"data": {"kind": "uniform"}}, self.recipe), changes)
+        if isinstance(data := values["data"], dict):
+            data.setdefault("sample", self.sample)
+        recipe = Recipe.parse(values, where=f"arms.{arm}")
+        if recipe.data.sample != self.sample:
+            raise SpecError(
+                "an arm draws from the study's sample",
+                where=f"arms.{arm}: data.sample",
+                expected=self.sample,
+                got=recipe.data.sample,
+                remedy="Set `sample` once, for the whole study",
+            )
+        if arm == BASELINE and recipe.data.kind != "uniform":
+            raise SpecError(
+                "the baseline reads uniformly, whatever the other arms do",
+                where=f"arms.{arm}: data.kind",
+                expected="uniform",
+                got=recipe.data.kind,
+                remedy="Give the data timeline to an arm of another name, not to all of them",
+            )
+        return recipe
+
+    def recipes(self) -> dict[str, Recipe]:
+        """Every arm's recipe; raises as `planned_arms` does."""
+        return {name: arm.recipe for name, arm in self.planned_arms().items()}
 
     def shape(self, rung: str, *, vocab_size: int, context_tokens: int) -> Shape:
         """The network of a rung on a store."""
@@ -173,33 +216,39 @@ class StudySpec(BaseModel):
         Raises:
             StoreError: an arm uses scores that are not beside the store.
         """
-        recipes = self.recipes()
-        references = {arm: store_reference(store, recipe) for arm, recipe in recipes.items()}
+        arms = self.planned_arms()
+        references = {name: store_reference(store, arm.recipe) for name, arm in arms.items()}
+        device = default_device()
+        precision = resolved_precision(self.precision, device)
         shapes = {
             rung: self.shape(rung, vocab_size=store.vocab_size, context_tokens=store.block_tokens)
             for rung in self.rungs
         }
         return [
             RunSpec(
-                store=references[arm],
-                arm=arm,
+                store=references[name],
                 rung=rung,
                 seed=seed,
                 shape=shape,
-                recipe=recipe,
+                recipe=arm.recipe,
                 budget_flops=self.budget_flops(shape),
                 batch_blocks=self.batch_blocks,
                 micro_batch_blocks=self.micro_batch_blocks,
                 optimizer=self.optimizer,
                 evaluation=self.evaluation,
-                checkpoint_every_fraction=self.checkpoint_every_fraction,
-                keep_checkpoints_at=self.keep_checkpoints_at,
                 scoring=self.scoring,
-                precision=self.precision,
+                device="cuda" if device.type == "cuda" else "cpu",
+                precision=precision,
                 compile=self.compile,
+                operation=Operation(
+                    arm=name,
+                    control=arm.control,
+                    checkpoint_every_fraction=self.checkpoint_every_fraction,
+                    keep_checkpoints_at=self.keep_checkpoints_at,
+                ),
             )
             for rung, shape in shapes.items()
-            for arm, recipe in recipes.items()
+            for name, arm in arms.items()
             for seed in self.seeds
         ]
 
@@ -226,7 +275,7 @@ def parse_study(values: Mapping[str, Any], *, where: str) -> StudySpec:
         SpecError: naming `where`, the setting, what was expected and what came.
     """
     spec = validated(StudySpec, values, where=where)
-    spec.recipes()
+    spec.planned_arms()
     return spec
 
 

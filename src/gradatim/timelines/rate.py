@@ -49,6 +49,22 @@ class Rate(BaseModel):
             raise ValueError(f"warmup_fraction + decay_fraction is {total:g}, more than the run")
         return self
 
+    def controls(self) -> dict[str, Rate]:
+        """A schedule of the rate is shared by arms, not claimed by one."""
+        return {}
+
+    @property
+    def sentence(self) -> str:
+        """What it does, in words."""
+        peak = "the default peak" if self.peak is None else f"a peak of {self.peak:g}"
+        end = f"to {self.end_ratio:g} of it"
+        after = {
+            "constant": "constant",
+            "cosine": f"along a cosine {end}",
+            "wsd": f"constant, over the last {self.decay_fraction:.0%} linearly {end}",
+        }
+        return f"{self.warmup_fraction:.0%} warm-up to {peak}, then {after[self.kind]}"
+
 
 def rate_factor(rate: Rate, progress: float) -> float:
     """Learning rate over peak rate at this progress, both in [0, 1].

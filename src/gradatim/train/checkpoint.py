@@ -1,19 +1,20 @@
 """A run's state on disk, so written that a reader never sees half of one.
 
     checkpoints/
-      step-00000120/  weights.safetensors  optimizer.safetensors  curriculum.npz  state.json
+      step-00000120/  GROUP.safetensors for every group of tensors, curriculum.npz, state.json
       latest          the name of the newest complete folder
 
-A checkpoint is written under another name, every file is forced to disk, the folder is renamed,
-and only then does `latest`, itself replaced in one step, point to it. Whatever a kill leaves under
-the other name is removed by the next process. No random generator needs saving: every draw of a
-run is a function of its seed and a position.
+A checkpoint is written whole, and only then does `latest`, itself replaced in one step, point to
+it. `state.json` holds a checksum of every other file and of itself, compared whenever a checkpoint
+is read. No random generator needs saving: every draw of a run is a function of its seed and a
+position.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
+import re
 import shutil
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
@@ -28,14 +29,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from gradatim.errors import RecordError
+from gradatim.files import PARTIAL, write_whole, writing_whole
 from gradatim.model.network import Network
-from gradatim.record.spec import read_spec
-
-SCHEMA_VERSION = 1
+from gradatim.record.spec import SCHEMA_VERSION, read_spec
 
 _PREFIX = "step-"
-_PARTIAL = ".partial"
 _ARRAY = "__array__"
+_STATE, _CURRICULUM, _TENSORS = "state.json", "curriculum.npz", ".safetensors"
+
+Groups = Mapping[str, Mapping[str, Tensor]]
+"""Tensors by group (`weights`, `first_moment`, ...) and name."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,8 @@ class Checkpoint:
 
     Attributes:
         step: complete steps.
-        weights: the network's parameters by name, a tied one once.
-        optimizer: its state by name.
+        groups: `weights`, the network's parameters by name, a tied one once; and whatever else of
+            tensors the run needs to go on, such as moments, or may be evaluated with.
         curriculum: what `Curriculum.state()` gave: arrays and numbers, possibly nested.
         ledger: what `Ledger.state()` gave.
         offsets: how far the record's files are valid, bytes by file.
@@ -53,8 +56,7 @@ class Checkpoint:
     """
 
     step: int
-    weights: Mapping[str, Tensor]
-    optimizer: Mapping[str, Tensor]
+    groups: Groups
     curriculum: Mapping[str, Any]
     ledger: Mapping[str, Any]
     offsets: Mapping[str, int]
@@ -68,49 +70,62 @@ def write_checkpoint(
     num_kept: int,
     kept_steps: Set[int] = frozenset(),
 ) -> Path:
-    """Write a checkpoint, make it the latest, and remove all but the last and those to be kept.
+    """Write a checkpoint, make it the latest, and remove what is not to be kept.
+
+    Checkpoints of later steps, left where somebody pointed `latest` back, are removed too: the run
+    comes to them again.
 
     Args:
         num_kept: how many of the last stay.
         kept_steps: those that stay however old they are.
     """
     target = _folder_of(run_folder, checkpoint.step)
-    root = target.parent
-    root.mkdir(exist_ok=True)
-    partial = target.with_name(target.name + _PARTIAL)
-    for stale in (partial, target):
-        shutil.rmtree(stale, ignore_errors=True)
-    partial.mkdir()
-    save_file(_plain(checkpoint.weights), partial / "weights.safetensors")
-    save_file(_plain(checkpoint.optimizer), partial / "optimizer.safetensors")
-    arrays: dict[str, NDArray[Any]] = {}
-    state = {
-        "schema_version": SCHEMA_VERSION,
-        "step": checkpoint.step,
-        "ledger": checkpoint.ledger,
-        "offsets": checkpoint.offsets,
-        "fingerprints": checkpoint.fingerprints,
-        "curriculum": _without_arrays(checkpoint.curriculum, arrays),
-    }
-    with (partial / "curriculum.npz").open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
-    (partial / "state.json").write_text(json.dumps(state, indent=1))
-    for path in partial.iterdir():
-        _force_to_disk(path)
-    _force_to_disk(partial)
-    partial.rename(target)
-    _force_to_disk(root)
-    _replace(root / "latest", target.name.encode())
-    for old in _complete(root)[: -max(1, num_kept)]:
-        if _step_of(old) not in kept_steps:
-            shutil.rmtree(old)
+    with writing_whole(target) as partial:
+        partial.mkdir()
+        for group, tensors in checkpoint.groups.items():
+            save_file(_plain(tensors), partial / f"{group}{_TENSORS}")
+        arrays: dict[str, NDArray[Any]] = {}
+        state = {
+            "schema_version": SCHEMA_VERSION,
+            "step": checkpoint.step,
+            "ledger": checkpoint.ledger,
+            "offsets": checkpoint.offsets,
+            "fingerprints": checkpoint.fingerprints,
+            "curriculum": _without_arrays(checkpoint.curriculum, arrays),
+        }
+        with (partial / _CURRICULUM).open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        state["checksums"] = {path.name: _checksum(path) for path in sorted(partial.iterdir())}
+        state["checksum"] = _checksum_of_state(state)
+        (partial / _STATE).write_text(json.dumps(state, indent=1))
+    write_whole(target.parent / "latest", target.name)
+    last = [p for p in _complete(target.parent) if _step_of(p) <= checkpoint.step]
+    for folder in _complete(target.parent):
+        is_kept = _step_of(folder) in kept_steps and folder in last
+        if not is_kept and folder not in last[-max(1, num_kept) :]:
+            shutil.rmtree(folder)
     return target
 
 
 def latest_step(run_folder: Path) -> int | None:
-    """Steps complete at the latest checkpoint, or None where there is none yet."""
+    """Steps complete at the latest checkpoint, or None where there is none yet.
+
+    Raises:
+        RecordError: `latest` names no checkpoint.
+    """
     latest = run_folder / "checkpoints" / "latest"
-    return int(latest.read_text().removeprefix(_PREFIX)) if latest.exists() else None
+    if not latest.exists():
+        return None
+    name = latest.read_bytes().decode("utf-8", "replace").strip()
+    if not re.fullmatch(rf"{_PREFIX}\d{{8,}}", name):
+        raise RecordError(
+            "names no checkpoint",
+            where=str(latest),
+            expected=f"one of {', '.join(p.name for p in _complete(latest.parent))}",
+            got=repr(name[:40]),
+            remedy="Write the name of a checkpoint there, or remove the run folder to train anew",
+        )
+    return _step_of(Path(name))
 
 
 def kept_steps(run_folder: Path) -> list[int]:
@@ -138,25 +153,54 @@ def read_checkpoint(run_folder: Path, step: int | None = None) -> Checkpoint | N
         return None
     folder = _folder_of(run_folder, step)
     try:
-        state = json.loads((folder / "state.json").read_text())
-        with np.load(folder / "curriculum.npz", allow_pickle=False) as arrays:
+        state = json.loads((folder / _STATE).read_text())
+        _check(folder, state)
+        with np.load(folder / _CURRICULUM, allow_pickle=False) as arrays:
             curriculum = _with_arrays(state["curriculum"], arrays)
-        return Checkpoint(
-            step=state["step"],
-            weights=load_file(folder / "weights.safetensors"),
-            optimizer=load_file(folder / "optimizer.safetensors"),
-            curriculum=curriculum,
-            ledger=state["ledger"],
-            offsets=state["offsets"],
-            fingerprints=state["fingerprints"],
-        )
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        groups = {
+            path.name.removesuffix(_TENSORS): load_file(path)
+            for path in sorted(folder.glob(f"*{_TENSORS}"))
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise RecordError(
             f"the {which} cannot be read",
             where=str(folder),
             got=f"{type(error).__name__}: {error}",
             remedy="Remove the run folder to train anew, or point `latest` to an older checkpoint",
         ) from error
+    return Checkpoint(
+        step=state["step"],
+        groups=groups,
+        curriculum=curriculum,
+        ledger=state["ledger"],
+        offsets=state["offsets"],
+        fingerprints=state["fingerprints"],
+    )
+
+
+def _check(folder: Path, state: Mapping[str, Any]) -> None:
+    """Compare a checkpoint with its checksums; raises `ValueError` naming what is another."""
+    if state["schema_version"] != SCHEMA_VERSION:
+        raise ValueError(
+            f"it is of schema_version {state['schema_version']}, expected {SCHEMA_VERSION}"
+        )
+    content = {name: value for name, value in state.items() if name != "checksum"}
+    if state["checksum"] != _checksum_of_state(content):
+        raise ValueError(f"{_STATE} is not as it was written")
+    if state["step"] != _step_of(folder):
+        raise ValueError(f"{_STATE} is of step {state['step']}")
+    for name, checksum in state["checksums"].items():
+        if _checksum(folder / name) != checksum:
+            raise ValueError(f"{name} is not as it was written")
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _checksum_of_state(state: Mapping[str, Any]) -> str:
+    return hashlib.blake2b(json.dumps(state, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 @torch.no_grad()
@@ -185,18 +229,9 @@ def load_network(run_folder: Path | str, *, step: int | None = None) -> Network:
     checkpoint = read_checkpoint(run_folder, step)
     if checkpoint is None:
         raise RecordError("the run has no checkpoint yet", where=str(run_folder))
-    network = Network(read_spec(run_folder).shape)
-    restore_weights(network, checkpoint.weights)
+    network = Network(read_spec(run_folder).clock().stretch_of(checkpoint.step).shape)
+    restore_weights(network, checkpoint.groups["weights"])
     return network
-
-
-def remove_partial(run_folder: Path) -> None:
-    """Remove what a killed process left half-written."""
-    for path in (run_folder / "checkpoints").glob(f"*{_PARTIAL}"):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
 
 
 def _folder_of(run_folder: Path, step: int) -> Path:
@@ -208,7 +243,7 @@ def _step_of(folder: Path) -> int:
 
 
 def _complete(root: Path) -> list[Path]:
-    return sorted(p for p in root.glob(f"{_PREFIX}*") if p.suffix != _PARTIAL)
+    return sorted(p for p in root.glob(f"{_PREFIX}*") if p.suffix != PARTIAL)
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -239,21 +274,3 @@ def _with_arrays(value: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
     if isinstance(value, list):
         return [_with_arrays(item, arrays) for item in value]
     return value
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Replace a small file in one step."""
-    partial = path.with_name(path.name + _PARTIAL)
-    partial.write_bytes(content)
-    _force_to_disk(partial)
-    partial.replace(path)
-    _force_to_disk(path.parent)
-
-
-def _force_to_disk(path: Path) -> None:
-    """fsync a file or a folder by its path."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

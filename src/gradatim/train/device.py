@@ -69,8 +69,15 @@ def compute_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
 
 
+def resolved_precision(
+    precision: Precision, device: torch.device
+) -> Literal["float32", "bfloat16"]:
+    """The number format that is really used: what a run's identity says."""
+    return "bfloat16" if compute_dtype(precision, device) == torch.bfloat16 else "float32"
+
+
 def device_facts(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
-    """What torch computes on and how, for `environment.json`."""
+    """What torch computes on and how, for a segment of the record."""
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "processor": _processor_name(),

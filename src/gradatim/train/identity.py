@@ -81,7 +81,7 @@ def check_same_run(spec: RunSpec, folder: Path, store: Store) -> None:
     if (folder / SPEC).exists():
         before = read_spec(folder)
         if run_id(before) != run_id(spec):
-            found += differences(_comparable(before), _comparable(spec))
+            found += differences(before.identity(), spec.identity())
     refuse(found, folder)
 
 
@@ -116,12 +116,6 @@ def differences(was: Any, now: Any, *, path: str = "") -> Iterator[str]:
             yield from differences(was.get(key), now.get(key), path=inner)
     elif was != now:
         yield f"{path}: was {was}, is {now}"
-
-
-def _comparable(spec: RunSpec) -> dict[str, Any]:
-    content = spec.model_dump(mode="json")
-    del content["store"]["path"]
-    return content
 
 
 def _hash_table(table: BlockTable) -> str:

@@ -16,13 +16,10 @@ appendix B.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
-from gradatim.errors import TrainingError
 from gradatim.record.spec import OptimizerSpec
 
 
@@ -93,37 +90,17 @@ class AdamW:
         )
         return norm
 
-    def tensors(self) -> dict[str, Tensor]:
-        """The state, by name: `first_moment/...`, `second_moment/...` and `num_updates`.
+    def groups(self) -> dict[str, dict[str, Tensor]]:
+        """The state by group: both moments by name of the weight, and the number of updates.
 
         Views: they change with the next update.
         """
         moments = {"first_moment": self._first_moment, "second_moment": self._second_moment}
-        return {"num_updates": self._num_updates} | {
-            f"{moment}/{name}": view
-            for moment, vector in moments.items()
-            for name, view in zip(self._names, self._views(vector), strict=True)
+        named = {
+            group: dict(zip(self._names, self._views(vector), strict=True))
+            for group, vector in moments.items()
         }
-
-    @torch.no_grad()
-    def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put back what `tensors` gave.
-
-        Raises:
-            TrainingError: they do not belong to this network.
-        """
-        own = self.tensors()
-        differing = sorted(
-            name
-            for name in {**own, **tensors}
-            if name not in own or name not in tensors or own[name].shape != tensors[name].shape
-        )
-        if differing:
-            raise TrainingError(
-                "the optimizer state is another network's", got=", ".join(differing[:5])
-            )
-        for name, tensor in tensors.items():
-            own[name].copy_(tensor)
+        return {**named, "updates": {"num_updates": self._num_updates}}
 
     def _views(self, vector: Tensor) -> list[Tensor]:
         parts = torch.split(vector, self._sizes)

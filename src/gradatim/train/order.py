@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradatim.blocks.store import Store
+from gradatim.clock import Clock
 from gradatim.record.read import Record
 from gradatim.timelines.data.check import consumed, multiset_hash, order_hash, used_fraction
 from gradatim.timelines.data.door import BlockTable, Curriculum, OpensGradually
-from gradatim.train.steps import StepPlan
 
 DIFFICULTIES = ("reading_age", "flesch_kincaid_grade")
 LABELS = ("level", "source")
@@ -42,7 +42,7 @@ def block_table(store: Store, metrics: Sequence[str] = ()) -> BlockTable:
 
 
 def order_report(
-    record: Record, replayed: Curriculum, store: Store, plan: StepPlan
+    record: Record, replayed: Curriculum, store: Store, clock: Clock
 ) -> dict[str, Any]:
     """What the `finish` event says of the order.
 
@@ -50,7 +50,7 @@ def order_report(
         record: the run, all its steps taken.
         replayed: the run's curriculum before its first draw.
         store: the run's store.
-        plan: the run's steps.
+        clock: the run's steps.
 
     Returns order_hash, multiset_hash, matches_plan and consumed. The plan is compared by drawing
     everything once more, at the same progress and with the losses on record.
@@ -58,15 +58,13 @@ def order_report(
     drawn, losses_nats = record.drawn_blocks(), record.block_losses()
     ramp = replayed.plan.get("ramp")
     num_steps_in_ramp = 0
-    ledger = plan.ledger_at_first_step()
-    matches_plan = len(drawn) == plan.num_steps
-    for block_ids, losses in zip(drawn, losses_nats, strict=True):
-        progress = plan.timeline_progress(ledger)
+    matches_plan = len(drawn) == clock.num_steps
+    for step, (block_ids, losses) in enumerate(zip(drawn, losses_nats, strict=True)):
+        progress = clock.timeline_progress(step)
         again = replayed.draw(progress, len(block_ids))
         replayed.observe(block_ids, losses)
         matches_plan &= np.array_equal(again, block_ids)
         num_steps_in_ramp += ramp is not None and progress < ramp
-        ledger.charge("train", plan.flops_per_step)
     ids = store.ids("train")
     bands = store.bands(record.spec.evaluation.num_bands)[ids]
 

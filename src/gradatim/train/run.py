@@ -10,37 +10,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 import numpy as np
+import torch
 
 from gradatim.blocks.store import Store
 from gradatim.compute import default_peak_rate, forward_flops, num_parameters
-from gradatim.errors import NotFiniteError, SpecError
+from gradatim.errors import MismatchError, NotFiniteError, RecordError, SpecError
+from gradatim.files import locked, remove_partial
 from gradatim.model.network import Network
 from gradatim.record.read import Record
 from gradatim.record.spec import SPEC, RunSpec, write_spec
-from gradatim.record.write import RunWriter, environment, write_environment
+from gradatim.record.write import RunWriter, environment
+from gradatim.streams import run_key
 from gradatim.timelines.data.door import BlockIds, Curriculum
-from gradatim.timelines.data.kinds import make_curriculum, metrics_of
+from gradatim.timelines.data.kinds import make_curriculum
 from gradatim.timelines.rate import rate_factor
 from gradatim.train.checkpoint import (
     Checkpoint,
     latest_step,
     read_checkpoint,
-    remove_partial,
-    restore_weights,
     write_checkpoint,
 )
 from gradatim.train.device import device_facts, flushed_denormals
 from gradatim.train.identity import check_same_data, check_same_run, fingerprints
 from gradatim.train.layout import Layout, open_layout
-from gradatim.train.lock import run_lock
 from gradatim.train.order import block_table, order_report
+from gradatim.train.state import State
 from gradatim.train.stepper import Stepper
-from gradatim.train.steps import plan_steps
 
 OnProgress = Callable[[float, float], None]
 
@@ -87,6 +87,7 @@ def train(
         if layout.is_writer:
             stack.enter_context(run_lock(folder))
         check_same_run(spec, folder, store)
+        check_machine(spec, layout.device, folder)
         is_finished = _is_finished(folder)
         layout.wait_for_all()
         if not is_finished:
@@ -97,6 +98,35 @@ def train(
             run.go(on_progress, stop_after_steps)
             layout.wait_for_all()
     return Record.read(folder)
+
+
+def run_lock(folder: Path) -> AbstractContextManager[None]:
+    """Hold a run folder, of which there is one writer, while the context is open."""
+
+    def busy(holder: str) -> RecordError:
+        return RecordError(
+            f"process {holder} is already writing this run",
+            where=str(folder),
+            remedy="Wait for it, or stop it and call again: the run goes on where it was",
+        )
+
+    return locked(folder / "lock", busy)
+
+
+def check_machine(spec: RunSpec, device: torch.device, folder: Path) -> None:
+    """Refuse another kind of device than the specification's, on which the bits would be others.
+
+    Raises:
+        MismatchError: naming both.
+    """
+    if device.type != spec.device:
+        raise MismatchError(
+            "the run belongs on another kind of device",
+            where=str(folder),
+            expected=spec.device,
+            got=device.type,
+            remedy="Go on where it was begun, or train in a new folder",
+        )
 
 
 def _is_finished(folder: Path) -> bool:
@@ -119,87 +149,105 @@ class _Run:
         self.spec, self.folder, self.store = spec, folder, store
         self.layout, self.evaluate = layout, evaluate
         self.writer: RunWriter | None = None  # in the one process that writes
-        self.plan = plan_steps(spec)
-        self.table = block_table(store, metrics_of(spec.recipe.data))
+        self.clock = spec.clock()
+        self.key = run_key(spec.seed, spec.rung)
+        self.table = block_table(store, spec.recipe.data.metrics)
         self.fingerprints = fingerprints(spec, store, self.table)
         self.peak_rate = spec.recipe.rate.peak or default_peak_rate(spec.shape)
-        self.ledger = self.plan.ledger_at_first_step()
+        self.ledger = self.clock.ledger()
         self.curriculum = self.new_curriculum()
-        self.stepper = Stepper(Network(spec.shape, seed=spec.seed), spec, layout)
-        self.step = 0
+        self.step = latest_step(folder) or 0
+        state = State(
+            self.clock.stretch_of(self.step).shape,
+            key=self.key,
+            optimizer=spec.optimizer,
+            device=layout.device,
+        )
+        self.stepper = Stepper(state, spec, layout)
+        wanted = spec.operation
+        self.evaluation_points = self.clock.evaluation_points(spec.evaluation.num_points)
+        self.kept_steps = self.clock.kept_steps(wanted.keep_checkpoints_at)
+        self.checkpoint_steps = (
+            self.clock.checkpoint_steps(wanted.checkpoint_every_fraction) | self.kept_steps
+        )
         self.offsets: Mapping[str, int] = {}
 
     def new_curriculum(self) -> Curriculum:
         """The run's curriculum before its first draw."""
-        num_draws = self.plan.num_steps * self.spec.batch_blocks
         return make_curriculum(
-            self.spec.recipe.data, self.table, num_draws=num_draws, seed=self.spec.seed
+            self.spec.recipe.data, self.table, num_draws=self.clock.num_draws, seed=self.key
         )
 
     @property
     def progress(self) -> float:
-        """The clock; exactly 1 after the last step, whatever the rounding of large sums."""
-        return 1.0 if self.step == self.plan.num_steps else self.ledger.progress
-
-    @property
-    def timeline_progress(self) -> float:
-        """Where the timelines stand: 0 before the first step, exactly 1 after the last."""
-        done = self.step == self.plan.num_steps
-        return 1.0 if done else self.plan.timeline_progress(self.ledger)
+        """The clock of the run."""
+        return self.clock.progress(self.step)
 
     # From start to finish
 
     def go(self, on_progress: OnProgress | None, stop_after_steps: int | None) -> None:
         """Take the steps that are left, or `stop_after_steps` of them."""
-        last = self.plan.num_steps
+        last = self.clock.num_steps
         if stop_after_steps is not None:
             last = min(last, self.step + stop_after_steps)
         if self.step == 0:
             self._start()
         while self.step < last:
-            loss_nats = self._take_step()
-            self._evaluate(self.plan.evaluation_points.get(self.step))
-            if self.step in self.plan.checkpoint_steps or self.step == last:
+            is_kept = self.step + 1 in self.checkpoint_steps or self.step + 1 == last
+            loss_nats = self._take_step(reads_norm=is_kept)
+            self._evaluate(self.evaluation_points.get(self.step))
+            if is_kept:
                 self._checkpoint()
             if on_progress:
                 on_progress(self.progress, loss_nats)
-        if self.step == self.plan.num_steps:
+        if self.step == self.clock.num_steps:
             self._finish()
 
     def _start(self) -> None:
         # What the scores cost passes between here and the first step, the waiting points with it.
         scores = {scores.name: scores.fingerprint for scores in self.spec.store.scores}
+        recipe = self.spec.recipe
         self._append(
             "start",
             progress=0.0,
             flops=0.0,
             plan=dict(self.curriculum.plan),
-            num_steps=self.plan.num_steps,
-            draws=self.plan.num_steps * self.spec.batch_blocks,
+            objective=recipe.objective.sentence,
+            network=recipe.network.sentence,
+            rate=recipe.rate.sentence,
+            num_steps=self.clock.num_steps,
+            draws=self.clock.num_draws,
             num_parameters=num_parameters(self.spec.shape),
             store_fingerprint=self.store.fingerprint,
             **({"scores": scores} if scores else {}),
         )
-        for point in (0.0, *self.plan.waiting_points):
-            self._evaluate(point, progress=point, flops=point * self.plan.budget_flops)
+        waiting = self.clock.waiting_points(self.spec.evaluation.num_points)
+        for point in (0.0, *map(float, waiting)):
+            self._evaluate(point, progress=point, flops=point * self.clock.budget_flops)
 
-    def _take_step(self) -> float:
+    def _take_step(self, *, reads_norm: bool) -> float:
         """One step; returns the batch's mean loss in nats."""
-        before = self.timeline_progress
+        before, after = (self.clock.timeline_progress(self.step + more) for more in (0, 1))
+        stretch = self.clock.stretch_of(self.step + 1)
+        self.stepper.use(stretch.shape)
         block_ids = self.curriculum.draw(before, self.spec.batch_blocks)
-        losses_of_blocks = self.stepper.gradients(self.store.read(self.stepper.own(block_ids)))
-        self.ledger.charge("train", self.plan.flops_per_step)
+        tokens = self.store.read(self.stepper.own(block_ids))
+        losses_of_blocks = self.stepper.gradients(tokens, before)
+        for account, flops in stretch.flops_of_step.items():
+            self.ledger.charge(account, flops)
         self.step += 1
         # The rate of the middle of the step: never the zero at which a schedule starts or ends.
-        factor = rate_factor(self.spec.recipe.rate, (before + self.timeline_progress) / 2)
+        factor = rate_factor(self.spec.recipe.rate, (before + after) / 2)
         norm = self.stepper.update(self.peak_rate * factor)
         losses_nats = losses_of_blocks()
         loss_nats = float(losses_nats.mean(dtype=np.float64))
         if self.writer:
             self.writer.append_blocks(block_ids, losses_nats)
-        is_logged = self.plan.is_logged(self.step)
-        # Reading the norm makes an accelerator wait, so there it is read where it is written.
-        gradient_norm = norm.item() if is_logged or norm.device.type == "cpu" else 0.0
+        is_logged = self.clock.is_logged(self.step)
+        # Reading the norm makes an accelerator wait, so there it is read where it is written, and
+        # before a checkpoint, which must not hold weights that are gone.
+        reads_norm |= is_logged or norm.device.type == "cpu"
+        gradient_norm = norm.item() if reads_norm else 0.0
         if not math.isfinite(loss_nats + gradient_norm):
             self._stop_not_finite(block_ids, loss_nats, gradient_norm)
         self.curriculum.observe(block_ids, losses_nats)
@@ -215,23 +263,26 @@ class _Run:
         if self.evaluate is None or point is None or not self.writer:
             return
         num_tokens = self.evaluate.num_tokens(point)
-        self.ledger.note("evaluate", sum(forward_flops(self.spec.shape, num_tokens).values()))
-        for event in self.evaluate(self.stepper.network, point):
-            self._append(**(event | clock))
+        flops = forward_flops(self.stepper.state.shape, num_tokens)
+        self.ledger.note("evaluate", sum(flops.values()))
+        with self.stepper.state.network_with("weights") as network:
+            for event in self.evaluate(network, point):
+                self._append(**(event | clock))
         self._note_time()
 
     def _finish(self) -> None:
         if not self.writer:
             return
+        assert self.ledger.accounts() == self.clock.accounts(self.step), "the plan was not followed"
         self.writer.flush()
         record = Record.read(self.folder)
         evaluations = record.events("evaluate")
         self._append(
             "finish",
-            ledger=self.ledger.accounts(),
-            noted=self.ledger.noted(),
+            ledger={name: float(flops) for name, flops in self.ledger.accounts().items()},
+            noted={name: float(flops) for name, flops in self.ledger.noted().items()},
             final_bits_per_byte=evaluations[-1]["bits_per_byte"]["all"] if evaluations else None,
-            **order_report(record, self.new_curriculum(), self.store, self.plan),
+            **order_report(record, self.new_curriculum(), self.store, self.clock),
         )
         self._note_time()
         self.writer.flush(sync=True)
@@ -269,15 +320,15 @@ class _Run:
                     "event": event,
                     "step": self.step,
                     "progress": self.progress,
-                    "tokens": self.step * self.plan.tokens_per_step,
-                    "flops": self.ledger.charged_flops,
+                    "tokens": self.step * self.clock.tokens_per_step,
+                    "flops": float(self.ledger.charged_flops),
                     **content,
                 }
             )
 
     def _note_time(self) -> None:
         if self.writer:
-            self.writer.append_timing(step=self.step, tokens=self.step * self.plan.tokens_per_step)
+            self.writer.append_timing(step=self.step, tokens=self.step * self.clock.tokens_per_step)
 
     def _checkpoint(self) -> None:
         if not self.writer:
@@ -286,8 +337,7 @@ class _Run:
         self.writer.flush(sync=True)
         checkpoint = Checkpoint(
             step=self.step,
-            weights=dict(self.stepper.network.named_parameters()),
-            optimizer=self.stepper.optimizer.tensors(),
+            groups=self.stepper.state.groups(),
             curriculum=self.curriculum.state(),
             ledger=self.ledger.state(),
             offsets=self.writer.offsets(),
@@ -296,19 +346,18 @@ class _Run:
         write_checkpoint(
             self.folder,
             checkpoint,
-            num_kept=self.spec.keep_checkpoints,
-            kept_steps=self.plan.kept_steps,
+            num_kept=self.spec.operation.keep_checkpoints,
+            kept_steps=self.kept_steps,
         )
 
     def open_record(self) -> RunWriter:
         """The record, cut back to where this process goes on."""
-        remove_partial(self.folder)
-        if not (self.folder / SPEC).exists():
-            facts = device_facts(self.layout.device, self.stepper.dtype)
-            processes = {"num_processes": self.layout.num_processes}
-            write_environment(self.folder, environment() | facts | processes)
-            write_spec(self.folder, self.spec)
-        writer = RunWriter(self.folder)
+        for folder in (self.folder, self.folder / "checkpoints"):
+            remove_partial(folder)
+        write_spec(self.folder, self.spec)
+        facts = device_facts(self.layout.device, self.stepper.dtype)
+        processes = {"num_processes": self.layout.num_processes}
+        writer = RunWriter(self.folder, environment=environment() | facts | processes)
         writer.truncate(self.offsets)
         return writer
 
@@ -325,8 +374,7 @@ class _Run:
             self.step, self.offsets = checkpoint.step, checkpoint.offsets
             self.ledger.restore(checkpoint.ledger)
             self.curriculum.restore(checkpoint.curriculum)
-            restore_weights(self.stepper.network, checkpoint.weights)
-            self.stepper.optimizer.restore(checkpoint.optimizer)
+            self.stepper.state.restore(checkpoint.groups)
         self.layout.wait_for_all()
 
 

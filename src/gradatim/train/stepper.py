@@ -14,45 +14,46 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gradatim.model.network import Network
+from gradatim.compute import Shape
 from gradatim.record.spec import RunSpec
 from gradatim.train.device import compute_dtype
 from gradatim.train.layout import Layout
-from gradatim.train.optimizer import AdamW
+from gradatim.train.objectives import OBJECTIVES
+from gradatim.train.state import State
 
 Losses = NDArray[np.float32]
 
 
 class Stepper:
-    """A network and its optimizer, laid out over the devices of a run.
+    """Gradients and updates of a run's state."""
 
-    This constructor is the one place that knows how weights, gradients and optimizer state lie on
-    devices: whole on each process now.
-    """
-
-    def __init__(self, network: Network, spec: RunSpec, layout: Layout) -> None:
-        self.network = network.to(layout.device)
-        self.network.train()
-        self.optimizer = AdamW(self.network, spec.optimizer)
+    def __init__(self, state: State, spec: RunSpec, layout: Layout) -> None:
+        self.state = state
         self.dtype = compute_dtype(spec.precision, layout.device)
-        self._layout = layout
+        self._spec, self._layout = spec, layout
         self._batch_blocks = spec.batch_blocks
         self._own = layout.slice_of(spec.batch_blocks)
         self._micro_blocks = spec.micro_batch_blocks or spec.batch_blocks
-        losses = self.network.training_losses
-        self._losses: Callable[[Tensor], tuple[Tensor, Tensor]] = (
-            torch.compile(losses) if spec.compile else losses
-        )
+        self._losses = OBJECTIVES[spec.recipe.objective.kind](state.network, spec)
+
+    def use(self, shape: Shape) -> None:
+        """Let the network have a shape, where it has another."""
+        if shape != self.state.shape:
+            self.state.reshape(shape)
+            self._losses = OBJECTIVES[self._spec.recipe.objective.kind](
+                self.state.network, self._spec
+            )
 
     def own(self, block_ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
         """The blocks of a global batch that this process trains on."""
         return block_ids[self._own]
 
-    def gradients(self, tokens_bT: NDArray[np.int64]) -> Callable[[], Losses]:
+    def gradients(self, tokens_bT: NDArray[np.int64], progress: float) -> Callable[[], Losses]:
         """Compute the gradient of the mean loss over the global batch.
 
         Args:
             tokens_bT: tokens of this process's blocks.
+            progress: where the objective stands.
 
         Returns a function that gives the mean loss in nats of each of the B blocks. On an
         accelerator it waits for the forward pass alone, so the next batch can be drawn and read
@@ -64,23 +65,23 @@ class Stepper:
             tokens = tokens.pin_memory().to(device, non_blocking=True)
         losses_B = torch.zeros(self._batch_blocks, device=device)
         own_losses_b = losses_B[self._own]
-        self.optimizer.forget_gradients()
+        self.state.optimizer.forget_gradients()
         for first in range(0, len(tokens), self._micro_blocks):
             micro = slice(first, first + self._micro_blocks)
             with self._precision():
-                loss, losses_b = self._losses(tokens[micro])
+                loss, losses_b = self._losses(tokens[micro], progress)
             own_losses_b[micro] = losses_b
             if first + self._micro_blocks >= len(tokens):
                 losses_nats = self._fetch(losses_B)
             fraction = len(losses_b) / self._batch_blocks
             torch.autograd.backward(loss * fraction if fraction < 1 else loss)
-        self.optimizer.join_gradients()
-        self._layout.sum_in_place(self.optimizer.gradient)
+        self.state.optimizer.join_gradients()
+        self._layout.sum_in_place(self.state.optimizer.gradient)
         return losses_nats
 
     def update(self, rate: float) -> Tensor:
         """Take one optimizer step; gives the gradient norm before clipping."""
-        return self.optimizer.update(rate)
+        return self.state.optimizer.update(rate)
 
     def _fetch(self, losses_B: Tensor) -> Callable[[], Losses]:
         self._layout.sum_in_place(losses_B)
@@ -89,7 +90,7 @@ class Stepper:
         on_host_B = torch.empty(losses_B.shape, pin_memory=True)
         on_host_B.copy_(losses_B, non_blocking=True)
         copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        copied.record()
+        copied.record(torch.cuda.current_stream(losses_B.device))
 
         def wait() -> Losses:
             copied.synchronize()

@@ -92,24 +92,28 @@ def train(
     from gradatim.blocks.store import Store
     from gradatim.compute import rung_shape, training_flops
     from gradatim.recipe import Recipe
-    from gradatim.record.spec import RunSpec
+    from gradatim.record.spec import Operation, RunSpec
     from gradatim.study.execute import Job, JobEvent
     from gradatim.study.progress import StudyProgress
     from gradatim.study.single import run
+    from gradatim.train.device import default_device, resolved_precision
     from gradatim.train.identity import store_reference
 
     store = Store.open(Path(store_path))
     recipe = Recipe.load(Path(recipe_file)) if recipe_file else Recipe.parse({}, where="recipe")
     shape = rung_shape(rung, vocab_size=store.vocab_size, context_tokens=store.block_tokens)
+    device = default_device()
     spec = RunSpec(
         store=store_reference(store, recipe),
-        arm=recipe.data.kind,
         rung=rung,
         seed=seed,
         shape=shape,
         recipe=recipe,
         budget_flops=tokens * training_flops(shape, shape.context_tokens) / shape.context_tokens,
         batch_blocks=batch_blocks,
+        device="cuda" if device.type == "cuda" else "cpu",
+        precision=resolved_precision("auto", device),
+        operation=Operation(arm=recipe.data.kind),
     )
     job = Job(spec, Path(folder))
     with StudyProgress([job], console or Console(quiet=True)) as progress:

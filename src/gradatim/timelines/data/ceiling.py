@@ -10,6 +10,7 @@ reversed order too.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -18,14 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gradatim.errors import SpecError
 from gradatim.streams import Stream
-from gradatim.timelines.data.door import BlockIds, BlockTable
+from gradatim.timelines.data.door import BlockIds, BlockTable, sentence
 from gradatim.timelines.data.pacing import (
     PacingShape,
     Ramp,
     Scale,
     ShareScale,
     YearsScale,
-    admitted_curve,
     ramp_for,
     survival_of,
 )
@@ -78,8 +78,22 @@ class Ceiling(BaseModel):
             raise ValueError(f"give either ramp or easiest_used_fraction; got {got}")
         return self
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The difficulty columns it reads."""
+        return (self.metric,)
 
-def ceiling_order(spec: Ceiling, table: BlockTable, *, num_draws: int, seed: int) -> PoolOrder:
+    def controls(self) -> dict[str, Ceiling]:
+        """The same pacing over difficulty dealt out at random, and over the hardest first."""
+        if self.control is not None:
+            return {}
+        names: tuple[Literal["shuffled", "reversed"], ...] = ("shuffled", "reversed")
+        return {name: self.model_copy(update={"control": name}) for name in names}
+
+
+def ceiling_order(
+    spec: Ceiling, table: BlockTable, *, num_draws: int, seed: int | str
+) -> PoolOrder:
     """The curriculum of a `Ceiling` specification over these blocks.
 
     Raises:
@@ -106,7 +120,7 @@ def ceiling_order(spec: Ceiling, table: BlockTable, *, num_draws: int, seed: int
         Stream(seed, "pool"),
         when_empty="admit" if spec.sample == "budget" else "refill",
     )
-    plan = {
+    plan: dict[str, Any] = {
         **spec.model_dump(include={"kind", "sample", "metric", "pacing", "scale", "control"}),
         "num_blocks": len(table),
         "num_unknown": int(np.count_nonzero(~known)),
@@ -119,9 +133,23 @@ def ceiling_order(spec: Ceiling, table: BlockTable, *, num_draws: int, seed: int
         "start_fraction": scale.num_admitted(0.0) / len(table),
         "start_ceiling": scale.ceiling(0.0),
         "top_ceiling": scale.ceiling(np.nextafter(1.0, 0.0)),
-        "curve": admitted_curve(scale, ramp.fraction),
     }
+    plan["sentence"] = sentence(plan, _sentence(plan))
     return PoolOrder(pool, lambda progress: scale.num_admitted(progress / ramp.fraction), plan)
+
+
+def _sentence(plan: Mapping[str, Any]) -> str:
+    unit = " years" if plan["metric"] == "reading_age" else ""
+    rises = {"step": "stays until"}.get(plan["pacing"], f"rises ({plan['pacing']}) until")
+    text = (
+        f"the ceiling of {plan['metric']} starts at {plan['start_ceiling']:.1f}{unit} "
+        f"({plan['start_fraction']:.0%} of blocks), {rises} {plan['ramp']:.1%} of the run and is "
+        f"then gone, by when {plan['easiest_used_expected']:.0%} of the starting blocks are "
+        "expected to have been drawn"
+    )
+    if plan["is_ramp_capped"]:
+        text += f" (the {plan['easiest_used_asked']:.0%} asked for need a longer run)"
+    return text
 
 
 def _ramp(spec: Ceiling, scale: Scale, epochs: float) -> Ramp:
@@ -133,7 +161,7 @@ def _ramp(spec: Ceiling, scale: Scale, epochs: float) -> Ramp:
 
 
 def _ranked_ids(
-    spec: Ceiling, ids: BlockIds, difficulty: NDArray[np.float64], seed: int
+    spec: Ceiling, ids: BlockIds, difficulty: NDArray[np.float64], seed: int | str
 ) -> BlockIds:
     """Ids in the order of admission; equally hard blocks in random order, unknown ones last."""
     if spec.control == "shuffled":

@@ -30,7 +30,7 @@ def replay(
     *,
     num_blocks: int,
     num_draws: int,
-    seed: int,
+    seed: int | str,
 ) -> BlockIds:
     """The order [steps, num_blocks] that a fixed-order plan means for these values of progress."""
     curriculum = make_curriculum(spec, table, num_draws=num_draws, seed=seed)

@@ -22,7 +22,7 @@ Losses = NDArray[np.float32]
 class Curriculum(Protocol):
     """A data timeline in motion.
 
-    `plan` is a JSON-able description of what is intended (see `timeline.plan_text`).
+    `plan` is a JSON-able description of what is intended; its `sentence` says it in words.
     """
 
     @property
@@ -127,3 +127,11 @@ def check_draw(progress: float, num_blocks: int) -> None:
         raise SpecError(
             "cannot draw a negative number of blocks", where="draw", got=f"{num_blocks}"
         )
+
+
+def sentence(plan: Mapping[str, Any], text: str) -> str:
+    """What a plan intends: `text`, how much it draws, and whether it is a control."""
+    draws = f"{plan['num_draws']:,} draws from {plan['num_blocks']:,} blocks"
+    once = ", each exactly once" if plan["sample"] == "budget" else ""
+    prefix = f"{control} control of: " if (control := plan.get("control")) else ""
+    return f"{prefix}{text}; {draws}{once}"

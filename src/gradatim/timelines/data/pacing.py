@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -192,17 +192,3 @@ def ramp_for(
     if ramp > 1.0:
         return Ramp(1.0, 1.0 - survival(epochs), is_capped=True)
     return Ramp(ramp, 1.0 - survival(ramp * epochs))
-
-
-def admitted_curve(scale: Scale, ramp: float, num_points: int = 48) -> list[dict[str, Any]]:
-    """The plan as points {progress, admitted_fraction, ceiling}, dense on the ramp, for plots."""
-    points = []
-    for ramp_progress in [*np.linspace(0.0, 1.0, num_points).tolist(), 1.0 / ramp]:
-        points.append(
-            {
-                "progress": min(1.0, ramp_progress * ramp),
-                "admitted_fraction": scale.num_admitted(ramp_progress) / scale.num_blocks,
-                "ceiling": scale.ceiling(ramp_progress),
-            }
-        )
-    return points

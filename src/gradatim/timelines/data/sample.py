@@ -19,7 +19,7 @@ from gradatim.timelines.data.door import BlockTable
 Sample = Literal["all", "budget"]
 
 
-def sampled(table: BlockTable, sample: Sample, *, num_draws: int, seed: int) -> BlockTable:
+def sampled(table: BlockTable, sample: Sample, *, num_draws: int, seed: int | str) -> BlockTable:
     """The blocks to draw from: all of them, or for `budget` exactly `num_draws`."""
     if sample == "all":
         return table

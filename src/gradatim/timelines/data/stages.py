@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -20,9 +21,11 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validato
 from gradatim.errors import SpecError
 from gradatim.streams import Stream
 from gradatim.timelines.data.balance import apportioned, balanced_weights, interleaved
-from gradatim.timelines.data.door import BlockIds, BlockTable, Losses, check_draw
+from gradatim.timelines.data.door import BlockIds, BlockTable, Losses, check_draw, sentence
 from gradatim.timelines.data.pool import Pool
 from gradatim.timelines.data.sample import Sample, sampled
+
+MAX_LABELS_SHOWN = 8
 
 
 class Stage(BaseModel):
@@ -61,6 +64,18 @@ class Stages(BaseModel):
             shown = ", ".join(f"{until:g}" for until in untils)
             raise ValueError(f"`until` must rise from stage to stage and end at 1; got {shown}")
         return self
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The difficulty columns it reads."""
+        return ()
+
+    def controls(self) -> dict[str, Stages]:
+        """The same schedule over labels dealt out at random, and run backwards in time."""
+        if self.control is not None:
+            return {}
+        names: tuple[Literal["shuffled", "reversed"], ...] = ("shuffled", "reversed")
+        return {name: self.model_copy(update={"control": name}) for name in names}
 
 
 class StagedOrder:
@@ -122,7 +137,9 @@ class StagedOrder:
         self._owed = np.asarray(state["owed"], dtype=np.float64).tolist()
 
 
-def staged_order(spec: Stages, table: BlockTable, *, num_draws: int, seed: int) -> StagedOrder:
+def staged_order(
+    spec: Stages, table: BlockTable, *, num_draws: int, seed: int | str
+) -> StagedOrder:
     """The curriculum of a `Stages` specification over these blocks.
 
     Raises:
@@ -148,7 +165,7 @@ def staged_order(spec: Stages, table: BlockTable, *, num_draws: int, seed: int) 
         _check_all_are_asked(spec, labels, asked_SL)
         weights_SL = balanced_weights(asked_SL, durations_S, num_blocks_L / len(table))
     epochs_L = num_draws * (durations_S @ weights_SL) / num_blocks_L
-    plan = {
+    plan: dict[str, Any] = {
         **spec.model_dump(include={"kind", "sample", "by", "control"}),
         "num_blocks": len(table),
         "num_draws": num_draws,
@@ -156,6 +173,7 @@ def staged_order(spec: Stages, table: BlockTable, *, num_draws: int, seed: int) 
         "epochs_of_label": dict(zip(labels, epochs_L.tolist(), strict=True)),
         "stages": _planned_stages(labels, untils, asked_SL, weights_SL),
     }
+    plan["sentence"] = sentence(plan, _sentence(plan))
     used = np.flatnonzero(weights_SL.any(axis=0)).tolist()
     pools = [_label_pool(table.ids[label_of_block == i], labels[i], seed) for i in used]
     return StagedOrder(
@@ -163,7 +181,7 @@ def staged_order(spec: Stages, table: BlockTable, *, num_draws: int, seed: int) 
     )
 
 
-def _label_pool(ids: BlockIds, label: str, seed: int) -> Pool:
+def _label_pool(ids: BlockIds, label: str, seed: int | str) -> Pool:
     pool = Pool(ids, Stream(seed, f"label/{label}"), when_empty="refill")
     pool.admit(len(ids))
     return pool
@@ -188,9 +206,21 @@ def _planned_stages(
     ]
 
 
+def _sentence(plan: Mapping[str, Any]) -> str:
+    parts = []
+    for stage in plan["stages"]:
+        weights = sorted(stage["weights"].items(), key=lambda item: -item[1])
+        shown = [f"{label} {w:.0%}" for label, w in weights[:MAX_LABELS_SHOWN] if w > 0]
+        more = sum(w > 0 for _, w in weights) - len(shown)
+        if more:
+            shown.append(f"{more} more")
+        parts.append(f"until {stage['until']:.0%}: {', '.join(shown)}")
+    return f"mixture by {plan['by']}, {'; '.join(parts)}"
+
+
 def mirrored(stages: Sequence[Stage]) -> tuple[Stage, ...]:
-    """The schedule run backwards in time."""
-    ends = [1.0, *(1.0 - stage.until for stage in stages[:-1])]
+    """The schedule run backwards in time; 1 - 0.7 is 0.3, as it was written."""
+    ends = [1.0, *(float(1 - Fraction(str(stage.until))) for stage in stages[:-1])]
     return tuple(
         Stage(until=until, weights=stage.weights)
         for until, stage in zip(reversed(ends), reversed(stages), strict=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from gradatim.streams import Stream
-from gradatim.timelines.data.door import BlockTable
+from gradatim.timelines.data.door import BlockTable, sentence
 from gradatim.timelines.data.pool import Pool, PoolOrder
 from gradatim.timelines.data.sample import Sample, sampled
 
@@ -25,16 +25,28 @@ class Uniform(BaseModel):
     kind: Literal["uniform"] = "uniform"
     sample: Sample = "all"
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The difficulty columns it reads."""
+        return ()
 
-def uniform_order(spec: Uniform, table: BlockTable, *, num_draws: int, seed: int) -> PoolOrder:
+    def controls(self) -> dict[str, Uniform]:
+        """The baseline claims nothing that a control would have to explain."""
+        return {}
+
+
+def uniform_order(
+    spec: Uniform, table: BlockTable, *, num_draws: int, seed: int | str
+) -> PoolOrder:
     """The curriculum of a `Uniform` specification over these blocks."""
     table = sampled(table, spec.sample, num_draws=num_draws, seed=seed)
-    plan = {
+    plan: dict[str, Any] = {
         "kind": spec.kind,
         "sample": spec.sample,
         "num_blocks": len(table),
         "num_draws": num_draws,
         "epochs": num_draws / len(table),
     }
+    plan["sentence"] = sentence(plan, "every block equally likely from the start")
     pool = Pool(table.ids, Stream(seed, "pool"), when_empty="refill")
     return PoolOrder(pool, lambda progress: len(table), plan)

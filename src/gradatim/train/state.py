@@ -1,0 +1,117 @@
+"""What a run learns: a network and its optimizer, as named groups of tensors.
+
+Groups go into checkpoints as they are, and a network can be evaluated with any group that has its
+weights' names and shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from gradatim.compute import Shape
+from gradatim.errors import RecordError
+from gradatim.model.network import Network
+from gradatim.record.spec import OptimizerSpec
+from gradatim.train.optimizer import AdamW
+
+WEIGHTS = "weights"
+
+
+class State:
+    """The network of a run as it is now.
+
+    This is the one place that knows how weights, gradients and optimizer state lie on devices:
+    whole on each process now.
+
+    Args:
+        shape: of the network.
+        key: the run's (`streams.run_key`), from which weights are drawn by name.
+        optimizer: its settings.
+        device: where all tensors lie.
+    """
+
+    def __init__(
+        self, shape: Shape, *, key: str, optimizer: OptimizerSpec, device: torch.device
+    ) -> None:
+        self._key, self._settings, self._device = key, optimizer, device
+        self._make(shape)
+
+    def _make(self, shape: Shape) -> None:
+        self.network = Network(shape, seed=int(self._key.partition("/")[0])).to(self._device)
+        self.network.train()
+        self.optimizer = AdamW(self.network, self._settings)
+
+    @property
+    def shape(self) -> Shape:
+        """Of the network as it is now."""
+        return self.network.shape
+
+    @torch.no_grad()
+    def reshape(self, shape: Shape) -> None:
+        """Go on with a network of another shape.
+
+        What has the same name and shape in both is kept, weights and moments; the rest is drawn as
+        if the network had begun so, with moments of zero.
+        """
+        before = self.groups()
+        self._make(shape)
+        for group, tensors in self.groups().items():
+            for name, tensor in tensors.items():
+                kept = before[group].get(name)
+                if kept is not None and kept.shape == tensor.shape:
+                    tensor.copy_(kept)
+
+    def groups(self) -> dict[str, dict[str, Tensor]]:
+        """All that a checkpoint holds of tensors; views, which change with the next update."""
+        return {WEIGHTS: dict(self.network.named_parameters()), **self.optimizer.groups()}
+
+    @torch.no_grad()
+    def restore(self, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Put back what `groups` gave.
+
+        Raises:
+            RecordError: they are another network's.
+        """
+        own = {
+            (group, n): t for group, tensors in self.groups().items() for n, t in tensors.items()
+        }
+        found = {(group, n): t for group, tensors in groups.items() for n, t in tensors.items()}
+        differing = [
+            "/".join(key)
+            for key in {**own, **found}
+            if key not in own or key not in found or own[key].shape != found[key].shape
+        ]
+        if differing:
+            raise RecordError(
+                "the checkpoint holds another network's state", got=", ".join(differing[:5])
+            )
+        for key, tensor in own.items():
+            tensor.copy_(found[key])
+
+    @contextmanager
+    def network_with(self, group: str = WEIGHTS) -> Iterator[Network]:
+        """The network, carrying the tensors of a group while the block runs."""
+        if group == WEIGHTS:
+            yield self.network
+            return
+        groups = self.groups()
+        trained = {name: tensor.detach().clone() for name, tensor in groups[WEIGHTS].items()}
+        try:
+            _copy(groups[group], groups[WEIGHTS])
+            yield self.network
+        finally:
+            _copy(trained, groups[WEIGHTS])
+
+
+def _flat(groups: Mapping[str, Mapping[str, Tensor]]) -> dict[tuple[str, str], Tensor]:
+    return {(group, name): t for group, tensors in groups.items() for name, t in tensors.items()}
+
+
+@torch.no_grad()
+def _copy(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
+    for name, tensor in target.items():
+        tensor.copy_(source[name])
