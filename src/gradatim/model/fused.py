@@ -192,10 +192,8 @@ class _HeadLosses(torch.autograd.Function):
                 )
             losses_N[rows] = losses.flatten()
             grad_logits = probabilities.scatter_(1, targets, chosen - 1)
-            last = torch.arange(
-                num_positions - 1 - start % num_positions, len(hidden), num_positions
-            )
-            grad_logits[last] = 0
+            # A block's last position has no target. These rows may hold none: an empty slice then.
+            grad_logits[(num_positions - 1 - start) % num_positions :: num_positions] = 0
             grad_hidden = grad_hidden_NC[rows]
             torch.addmm(grad_hidden, grad_logits, weight_VC, beta=0, alpha=scale, out=grad_hidden)
             grad_weight_CV.addmm_(hidden.t(), grad_logits, alpha=scale)
