@@ -22,9 +22,9 @@ from gradatim.blocks.store import Store
 from gradatim.compute import Shape, forward_flops, rung_shape, training_flops
 from gradatim.difficulty.model_scores import LOSS_COLUMNS, ModelScores
 from gradatim.errors import MismatchError, RecordError, SpecError, StoreError
-from gradatim.evaluate import token_scorer
 from gradatim.evaluate.block_scoring import BlockScoring, ScoringProgress
 from gradatim.evaluate.token_scorer import NetworkScorer
+from gradatim.model import losses
 from gradatim.model.network import Network
 from gradatim.record.spec import RunSpec, StoreReference, run_id
 from gradatim.study.plan import plan
@@ -101,7 +101,7 @@ def test_a_rank_by_counting_is_the_rank_by_sorting(family: str, seed: int, top_k
         expected = network.token_losses(torch.from_numpy(tokens)).numpy()
     best = logits.argsort(dim=-1, descending=True)[..., :top_k].numpy()
     assert found.is_in_top_k is not None
-    np.testing.assert_allclose(found.losses_nats[:, 1:], expected, rtol=1e-5, atol=1e-6)
+    assert np.array_equal(found.losses_nats[:, 1:], expected)
     is_among = (best == tokens[:, 1:, None]).any(axis=-1)
     assert found.is_in_top_k[:, 1:].tolist() == is_among.tolist()
     assert not found.is_predicted[:, 0].any()
@@ -113,7 +113,7 @@ def test_rows_taken_a_few_at_a_time_give_the_same(monkeypatch: pytest.MonkeyPatc
     tokens = np.random.default_rng(0).integers(0, 40, (5, 8))
     scorer = NetworkScorer(Network(shape), separator_id=0, top_k=5)
     whole = scorer.token_losses(tokens)
-    monkeypatch.setattr(token_scorer, "CPU_LOGITS", 40 * 7)  # 40 rows as 5 times 7, and 5
+    monkeypatch.setattr(losses, "CPU_LOGITS", 40 * 7)  # 40 rows as 5 times 7, and 5
     parts = scorer.token_losses(tokens)
     np.testing.assert_allclose(parts.losses_nats, whole.losses_nats, rtol=1e-5)
     assert np.array_equal(parts.is_in_top_k, whole.is_in_top_k)  # type: ignore[arg-type]
@@ -146,9 +146,9 @@ def test_a_run_scores_its_store(store: Store, reference: Path) -> None:
     assert rows["null_reason"].null_count == len(ids)
     tokens = store.read(ids[:5])
     with torch.no_grad():
-        losses = load_network(reference).token_losses(torch.from_numpy(tokens)).numpy()
+        losses_nats = load_network(reference).token_losses(torch.from_numpy(tokens)).numpy()
     for row in range(5):
-        counted = losses[row][tokens[row, 1:] != store.separator_id]
+        counted = losses_nats[row][tokens[row, 1:] != store.separator_id]
         expected = [counted.mean(), *np.percentile(counted, [50, 10, 90])]
         got = [rows[name][row].as_py() for name in LOSS_COLUMNS]
         np.testing.assert_allclose(got, expected, rtol=1e-4)

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from gradatim.model.losses import losses_and_ranks
+
 # Longer contexts go to PyTorch's flash attention, which does not keep the weights of attention.
 MAX_ATTENTION_TOKENS = 512
 _QUERY_ROWS = 64
@@ -187,9 +189,7 @@ class _HeadLosses(torch.autograd.Function):
             chosen = probabilities.gather(1, targets)
             losses = chosen.log().neg_()
             if not torch.isfinite(losses).all():  # a probability too small for float32
-                losses = torch.nn.functional.cross_entropy(
-                    hidden @ weight_VC.t(), targets[:, 0], reduction="none"
-                )
+                losses, _ = losses_and_ranks(hidden, weight_VC, targets[:, 0])
             losses_N[rows] = losses.flatten()
             grad_logits = probabilities.scatter_(1, targets, chosen - 1)
             # A block's last position has no target. These rows may hold none: an empty slice then.

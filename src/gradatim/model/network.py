@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from gradatim.compute import Shape, parameter_counts
 from gradatim.model import fused
+from gradatim.model.losses import losses_and_ranks
 
 
 class Norm(nn.Module):
@@ -179,23 +180,11 @@ class Network(nn.Module):
         return F.linear(self.last_hidden(tokens_BT)[:, -1], self.head_weight)
 
     def token_losses(self, tokens_BT: Tensor) -> Tensor:
-        """Cross-entropy in nats of tokens 1 to T-1, each given those before it: [B, T-1] float32.
-
-        Without gradients the logits are made and used a few rows at a time.
-        """
+        """Loss in nats of tokens 1 to T-1, each given those before it: [B, T-1] float32."""
         hidden_NC = self.last_hidden(tokens_BT).flatten(0, 1)
         targets_N = tokens_BT.roll(-1, dims=1).flatten()
-        num_rows = len(targets_N)
-        if not torch.is_grad_enabled():
-            num_logits = 2**20 if hidden_NC.device.type == "cpu" else 2**28
-            num_rows = max(1, num_logits // self.shape.vocab_size)
-        losses = [
-            F.cross_entropy(F.linear(hidden, self.head_weight).float(), targets, reduction="none")
-            for hidden, targets in zip(
-                torch.split(hidden_NC, num_rows), torch.split(targets_N, num_rows), strict=True
-            )
-        ]
-        return torch.cat(losses).view(tokens_BT.shape)[:, :-1]
+        losses_N, _ = losses_and_ranks(hidden_NC, self.head_weight, targets_N)
+        return losses_N.view(tokens_BT.shape)[:, :-1]
 
     def training_losses(self, tokens_BT: Tensor) -> tuple[Tensor, Tensor]:
         """The mean loss to backpropagate and, detached, the mean loss of each block [B], in nats.
