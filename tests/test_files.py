@@ -46,6 +46,19 @@ def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
     assert names_in(tmp_path / "folder") == ["two"]
 
 
+def test_several_may_write_one_name_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    with (
+        files.writing_whole(path, is_shared=True) as first,
+        files.writing_whole(path, is_shared=True) as second,
+    ):
+        first.write_text("first")
+        second.write_text("second")
+        assert not list(tmp_path.glob("a*"))  # hidden, should someone look for what is there
+    assert path.read_text() == "first"  # the inner one ended before
+    assert names_in(tmp_path) == ["a.txt"]
+
+
 def test_everything_is_on_disk_before_it_gets_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

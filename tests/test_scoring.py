@@ -30,6 +30,7 @@ from gradatim.difficulty.surface import DEFAULT_METRICS, surface_columns
 from gradatim.errors import InputError, MismatchError, StoreError
 from gradatim.scoring.columns import COLUMNS
 from gradatim.scoring.engines import LocalEngine
+from gradatim.scoring.folder import LOCK
 from gradatim.scoring.part import read_counts, words_name, write_counts
 from gradatim.scoring.reading import read_description, read_scores, read_texts
 from gradatim.scoring.score import score
@@ -56,7 +57,8 @@ def spec_of(corpus: Path | str, **settings: Any) -> ScoringSpec:
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    """What a folder holds but the lock, which names the process that was there last."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != LOCK}
 
 
 @pytest.mark.usefixtures("small_pieces")
@@ -255,7 +257,7 @@ def test_a_part_that_is_none_is_made_again(
     wanted = files_of(folder)
     victim = folder / "part-00002.parquet"
     (folder / "scores.json").unlink()
-    (folder / ".part-00001.parquet.77-00.draft").write_bytes(b"half")
+    (folder / ".part-00001.parquet.77-00.partial").write_bytes(b"half")
     victim.unlink() if damage is None else victim.write_bytes(damage)
     score(spec_of(corpus), folder)
     assert files_of(folder) == wanted

@@ -37,14 +37,20 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextmanager
-def writing_whole(path: Path) -> Iterator[Path]:
+def writing_whole(path: Path, *, is_shared: bool = False) -> Iterator[Path]:
     """Gives the name to write a file or folder under; it is `path` once the block ends well.
 
     What lay there before is replaced: a file in one step; a folder is removed just before, for no
     system exchanges two folders. Ends the block badly, nothing has happened to `path`.
+
+    Args:
+        path: of the file or folder; the folder it lies in is made where needed.
+        is_shared: several may write it at once, each under a hidden name of its own; the last one
+            to end stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + PARTIAL)
+    own = f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}" if is_shared else path.name
+    partial = path.with_name(own + PARTIAL)
     remove(partial)
     try:
         yield partial

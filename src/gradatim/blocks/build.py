@@ -18,6 +18,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from gradatim import files
 from gradatim.blocks.encoding import encode_passages, training_texts
 from gradatim.blocks.inputs import (
     Input,
@@ -26,7 +27,7 @@ from gradatim.blocks.inputs import (
     inputs_of,
     total_bytes_of,
 )
-from gradatim.blocks.journal import STORE, Journal, building_lock, publish, remove, sweep
+from gradatim.blocks.journal import STORE, Journal, building_lock, publish, sweep
 from gradatim.blocks.spec import StoreSpec
 from gradatim.blocks.store import (
     DESCRIPTION,
@@ -83,7 +84,7 @@ def build(
         return Store.open(path)
     with building_lock(path) as folder:
         if _is_there(spec, inputs, path, force=force):  # another process was just done
-            shutil.rmtree(folder)
+            files.remove(folder)
             return Store.open(path)
         _Build(spec, inputs, folder, on_progress).run()
         publish(folder, path)
@@ -271,7 +272,7 @@ class _Build:
         (store / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
 
     def _write_tasks(self, file: Path) -> None:
-        remove(file)
+        files.remove(file)
         if self.spec.spectrum is None or not self.spec.spectrum.num_tasks:
             return
         with file.open("w", encoding="utf-8") as lines:

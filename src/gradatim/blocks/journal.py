@@ -13,16 +13,14 @@ found in the folder is the leftover of a killed process and is removed.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gradatim import files
 from gradatim.errors import StoreError
 
 JOURNAL, LOCK, STORE = "journal.json", "lock", "store"
@@ -34,24 +32,27 @@ def building_folder(path: Path) -> Path:
 
 
 @contextmanager
-def building_lock(path: Path) -> Iterator[Path]:
-    """Holds, and at first creates, the folder in which the store `path` is built.
+def building_lock(path: Path, doing: str = "building this store") -> Iterator[Path]:
+    """Holds, and at first creates, the folder in which `path` is built.
+
+    Args:
+        path: where what is built will lie.
+        doing: what the holder does, for the message.
 
     Raises:
-        StoreError: another process is building it.
+        StoreError: another process holds it.
     """
-    folder = building_folder(path)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StoreError(
-                "another process is building this store",
-                where=str(path),
-                remedy="Wait for it, or stop it and call again: the build goes on",
-            ) from error
-        yield folder
+
+    def busy(holder: str) -> StoreError:
+        return StoreError(
+            f"another process is {doing}",
+            where=str(path),
+            got=f"process {holder}",
+            remedy="Wait for it, or stop it and call again: the work goes on",
+        )
+
+    with files.locked(building_folder(path) / LOCK, busy):
+        yield building_folder(path)
 
 
 class Journal:
@@ -73,7 +74,10 @@ class Journal:
         if isinstance(content, dict) and content.get("identity") == self._identity:
             self._stages = content["stages"]
         else:
-            self._clear()
+            for path in folder.iterdir():
+                if path.name != LOCK:
+                    files.remove(path)
+            self._write()
 
     def stage(
         self, name: str, output: str, work: Callable[[Path], dict[str, Any]]
@@ -83,30 +87,19 @@ class Journal:
         Args:
             name: the stage.
             output: the one file or folder in the building folder that it writes.
-            work: given the path of its output; returns a report of JSON values.
+            work: given the path to write it to; returns a report of JSON values.
         """
-        path = self.folder / output
         if name not in self._stages:
-            remove(path)
             began = time.perf_counter()
-            report = work(path)
-            sync(path)
+            with files.writing_whole(self.folder / output) as path:
+                report = work(path)
             self._stages[name] = report | {"seconds": time.perf_counter() - began}
             self._write()
         return self._stages[name]
 
     def _write(self) -> None:
-        draft = self.folder / (JOURNAL + ".draft")
         content = {"identity": self._identity, "stages": self._stages}
-        draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
-        sync(draft)
-        draft.replace(self.folder / JOURNAL)
-        sync_folder(self.folder)
-
-    def _clear(self) -> None:
-        for path in self.folder.iterdir():
-            if path.name != LOCK:
-                remove(path)
+        files.write_json(self.folder / JOURNAL, content)
 
 
 def publish(building: Path, path: Path) -> None:
@@ -115,14 +108,14 @@ def publish(building: Path, path: Path) -> None:
     What lay at `path` before is moved aside first. Killed between the two renames there is no
     store at `path`, never half a one.
     """
-    sync(building / STORE)
+    files.sync(building / STORE)
     if path.exists():
         path.rename(building / "replaced")
     (building / STORE).rename(path)
-    sync_folder(path.parent)
+    files.sync_names(path.parent)
     (building / JOURNAL).unlink()  # first: a journal must never name what is no longer there
-    sync_folder(building)
-    shutil.rmtree(building)
+    files.sync_names(building)
+    files.remove(building)
 
 
 def sweep(path: Path) -> None:
@@ -130,34 +123,6 @@ def sweep(path: Path) -> None:
     if building_folder(path).exists():
         try:
             with building_lock(path) as folder:
-                shutil.rmtree(folder)
+                files.remove(folder)
         except StoreError:
             return  # a live process is replacing the store: the folder is its own
-
-
-def remove(path: Path) -> None:
-    """Deletes a file or a folder with all in it, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def sync(path: Path) -> None:
-    """Makes a file, or a folder of files, outlive a loss of power."""
-    if path.is_dir():
-        for entry in path.iterdir():
-            sync(entry)
-        sync_folder(path)
-        return
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def sync_folder(path: Path) -> None:
-    """Makes the names in a folder outlive a loss of power."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

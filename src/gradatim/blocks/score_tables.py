@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gradatim import files
 from gradatim.errors import SpecError, StoreError
 
 SCHEMA_VERSION = 1
@@ -212,14 +212,10 @@ def write_table(
     rows = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
     known = description.model_copy(update={"fingerprint": fingerprint_of(description, rows)})
     folder = store_path / SCORES_FOLDER
-    folder.mkdir(exist_ok=True)
     (folder / f"{known.name}.json").unlink(missing_ok=True)
-    aside = folder / f"{known.name}.parquet.aside"
-    pq.write_table(rows, aside)
-    _put(aside, folder / f"{known.name}.parquet")
-    aside = folder / f"{known.name}.json.aside"
-    aside.write_text(known.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    _put(aside, folder / f"{known.name}.json")
+    with files.writing_whole(folder / f"{known.name}.parquet") as path:
+        pq.write_table(rows, path)
+    files.write_whole(folder / f"{known.name}.json", known.model_dump_json(indent=1) + "\n")
     return known
 
 
@@ -233,12 +229,6 @@ def fingerprint_of(description: ScoreTable, rows: pa.Table) -> str:
         digest.update(np.asarray(column.is_valid()).tobytes())
         digest.update(np.asarray(column.fill_null(0), "<f4").tobytes())
     return digest.hexdigest()
-
-
-def _put(aside: Path, path: Path) -> None:
-    with aside.open("rb") as file:
-        os.fsync(file.fileno())
-    aside.replace(path)
 
 
 def _damaged(path: Path, what: str) -> StoreError:

@@ -20,13 +20,13 @@ import fsspec
 import pyarrow as pa
 from pyarrow import fs as arrow_fs
 
+from gradatim import files
 from gradatim.corpus.locations import CorpusFile, find_files, remote_files
 from gradatim.errors import InputError, MissingExtraError
 
 _LOCAL = "file://"
 _STREAM_BYTES = 2**20
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
-_DRAFT = ".draft"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class OutputFolder:
             is_there = self._filesystem.exists(self._root)
             found = self._filesystem.ls(self._root, detail=False) if is_there else []
             names = [str(path).rstrip("/").rpartition("/")[2] for path in found]
-        return sorted(name for name in names if not name.endswith(_DRAFT))
+        return sorted(name for name in names if not name.endswith(files.PARTIAL))
 
     def read_bytes(self, name: str) -> bytes:
         with open_input(self.path_of(name)) as file:
@@ -142,23 +142,17 @@ class OutputFolder:
     def writing(self, name: str) -> Iterator[IO[bytes]]:
         """A file that gets its name when the block ends well, and is gone when it does not."""
         if self.local is None:
-            with tempfile.NamedTemporaryFile(suffix=_DRAFT) as file:
+            with tempfile.NamedTemporaryFile() as file:
                 yield file
                 file.flush()
                 self._filesystem.makedirs(self._root, exist_ok=True)
                 self._filesystem.put_file(file.name, f"{self._root}/{name}")
             return
-        self.local.mkdir(parents=True, exist_ok=True)
-        draft = self.local / f".{name}.{os.getpid()}-{os.urandom(4).hex()}{_DRAFT}"
-        try:
-            with draft.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(self.local / name)
-        finally:
-            draft.unlink(missing_ok=True)
-        self._sync()
+        with (
+            files.writing_whole(self.local / name, is_shared=True) as path,
+            path.open("wb") as file,
+        ):
+            yield file
 
     def remove(self, name: str) -> None:
         """Deletes a file, if it is there."""
@@ -169,17 +163,8 @@ class OutputFolder:
 
     def sweep(self) -> None:
         """Removes what killed processes left half-written."""
-        if self.local is not None and self.local.is_dir():
-            for draft in self.local.glob(f".*{_DRAFT}"):
-                draft.unlink(missing_ok=True)
-
-    def _sync(self) -> None:
-        assert self.local is not None
-        descriptor = os.open(self.local, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        if self.local is not None:
+            files.remove_partial(self.local)
 
 
 def _local_file(file: CorpusFile) -> StoredFile:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import secrets
 from contextlib import suppress
 from functools import lru_cache
 from importlib.util import find_spec
@@ -23,6 +22,7 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
+from gradatim import files
 from gradatim.difficulty.lexicon import (
     FAMILIAR,
     FAMILIAR_EARLY,
@@ -101,14 +101,12 @@ def english_lexicon(
 
 def _keep(table: NDArray[np.uint64], path: Path) -> None:
     """Save the table for the next process, where that may be written."""
-    draft = path.with_suffix(f".{secrets.token_hex(8)}.npy")
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            np.save(draft, table)
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+    with (
+        suppress(OSError),
+        files.writing_whole(path, is_shared=True) as partial,
+        partial.open("wb") as file,
+    ):
+        np.save(file, table)
 
 
 @lru_cache(maxsize=1)

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,14 +18,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gradatim.blocks.journal import (
-    Journal,
-    building_lock,
-    remove,
-    sweep,
-    sync,
-    sync_folder,
-)
+from gradatim import files
+from gradatim.blocks.journal import Journal, building_lock, sweep
 from gradatim.blocks.score_tables import (
     SCORES_FOLDER,
     ScoreColumn,
@@ -151,9 +144,8 @@ def score_store(
     if _is_there(store.path, wanted, replace=replace):
         sweep(path)
         return read_table(store.path, scoring.name)
-    with _held(path) as folder:
-        journal = Journal(folder, wanted.model_dump(mode="json"))  # removes another call's chunks
-        journal.stage("begin", "block_ids.npy", lambda file: _note(file, block_ids))
+    with building_lock(path, "making these scores") as folder:
+        Journal(folder, wanted.model_dump(mode="json"))  # removes another call's chunks
         work = _Scoring(store, scoring, models, comparison, folder, block_ids)
         columns = work.run(on_progress)
         table = write_table(
@@ -166,7 +158,7 @@ def score_store(
             is_null={name: column.is_null for name, column in columns.items()},
             reasons=null_reasons(columns),
         )
-        remove(folder)
+        files.remove(folder)
     return table
 
 
@@ -329,37 +321,8 @@ def _shown(value: Any) -> str:
     return text if len(text) < 80 else f"{text[:77]}..."
 
 
-@contextmanager
-def _held(path: Path) -> Iterator[Path]:
-    """The folder in which one process makes a table.
-
-    Raises:
-        StoreError: another process is making it.
-    """
-    try:
-        with building_lock(path) as folder:
-            yield folder
-    except StoreError as error:
-        if "another process" not in error.problem:
-            raise
-        raise StoreError(
-            "another process is making these scores",
-            where=str(path),
-            remedy="Wait for it, or stop it and call again: scoring goes on",
-        ) from None
-
-
-def _note(path: Path, block_ids: NDArray[np.uint32]) -> dict[str, Any]:
-    np.save(path, block_ids)
-    return {"num_blocks": len(block_ids)}
-
-
 def _write_whole(path: Path, values: NDArray[np.float64]) -> None:
-    """Write an array aside, force it to disk, and give it its name."""
-    aside = path.with_suffix(".aside")
+    """Write an array whole."""
     content = io.BytesIO()
     np.save(content, values)
-    aside.write_bytes(content.getvalue())
-    sync(aside)
-    aside.replace(path)
-    sync_folder(path.parent)
+    files.write_whole(path, content.getvalue())

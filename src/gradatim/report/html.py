@@ -1,4 +1,4 @@
-"""What every page is made with: the templates, the policy that locks it, and a file written whole.
+"""What every page is made with: the templates, and the policy that locks it.
 
 A page is one file that asks nothing of the network. Every text is escaped; besides, its content
 security policy allows no request to anywhere and runs only the scripts whose hashes it names.
@@ -61,11 +61,3 @@ def theme_rules(light: str, dark: str) -> str:
     """CSS variables by theme."""
     dark_rules = f"@media (prefers-color-scheme: dark) {{ :root {{{dark}}} }}"
     return f"\n:root {{{light}}}\n{dark_rules}\n"
-
-
-def write_whole(path: Path, content: str) -> None:
-    """Write a text so that nobody ever sees half of it; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.aside")
-    aside.write_bytes(content.encode())
-    aside.replace(path)

@@ -17,7 +17,7 @@ import polars as pl
 import vl_convert
 from markupsafe import Markup
 
-from gradatim import __version__
+from gradatim import __version__, files
 from gradatim.errors import RecordError
 from gradatim.law.comparison import Comparison
 from gradatim.law.fit import LawFit
@@ -29,7 +29,6 @@ from gradatim.report.html import (
     resource,
     template,
     theme_rules,
-    write_whole,
 )
 from gradatim.report.laws import laws_section
 from gradatim.report.method import answer, method_section, reproduce_section, samples_section
@@ -97,7 +96,7 @@ def report(
         data_folder=data_folder.name,
         data_address=quote(data_folder.name),
     )
-    write_whole(path, html)
+    files.write_whole(path, html)
     return path
 
 

@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from gradatim import __version__
-from gradatim.report.html import content_policy, resource, template, theme_rules, write_whole
+from gradatim import __version__, files
+from gradatim.report.html import content_policy, resource, template, theme_rules
 from gradatim.report.parts import Section
 from gradatim.report.scores_agreement import measure_agreement
 from gradatim.report.scores_bands import Bands
@@ -137,7 +137,7 @@ def report_scores(
         data_folder=data_folder.name,
         data_address=quote(data_folder.name),
     )
-    write_whole(path, html)
+    files.write_whole(path, html)
     return path
 
 

@@ -11,16 +11,16 @@ called again makes only the parts that are not there.
 
 from __future__ import annotations
 
-import fcntl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gradatim import files
 from gradatim.corpus.documents import empty_corpus
 from gradatim.corpus.pieces import (
     CorpusPlan,
@@ -258,27 +258,24 @@ class _Progress:
             self._on_progress(self._stage, done_bytes, self._total_bytes)
 
 
-@contextmanager
-def _held(folder: OutputFolder) -> Iterator[None]:
+def _held(folder: OutputFolder) -> AbstractContextManager[None]:
     """Keeps other processes of this machine out of the folder.
 
     Raises:
-        StoreError: another process is scoring there.
+        StoreError: on entry, another process is scoring there.
     """
     if folder.local is None:
-        yield  # object stores know no locks; whoever comes second writes the same bytes
-        return
-    folder.local.mkdir(parents=True, exist_ok=True)
-    with (folder.local / LOCK).open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StoreError(
-                "another process is scoring into this folder",
-                where=folder.location,
-                remedy="Wait for it, or stop it and call again: the scoring goes on",
-            ) from error
-        yield
+        return nullcontext()  # object stores know no locks; who comes second writes the same bytes
+
+    def busy(holder: str) -> StoreError:
+        return StoreError(
+            "another process is scoring into this folder",
+            where=folder.location,
+            got=f"process {holder}",
+            remedy="Wait for it, or stop it and call again: the scoring goes on",
+        )
+
+    return files.locked(folder.local / LOCK, busy)
 
 
 def _check_apart(spec: ScoringSpec, folder: OutputFolder) -> None:
