@@ -17,11 +17,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gradatim.blocks import score_tables
 from gradatim.blocks.score_tables import read_table
 from gradatim.blocks.store import Store
 from gradatim.compute import Shape, forward_flops, rung_shape, training_flops
 from gradatim.difficulty.model_scores import LOSS_COLUMNS, ModelScores
 from gradatim.errors import MismatchError, RecordError, SpecError, StoreError
+from gradatim.evaluate import block_scoring, token_scorer
 from gradatim.evaluate.block_scoring import BlockScoring, ScoringProgress
 from gradatim.evaluate.token_scorer import NetworkScorer
 from gradatim.model import losses
@@ -250,6 +252,61 @@ def test_killed_while_it_scores_it_goes_on_to_the_same_bytes(store: Store, refer
         ".parquet",
         ".parquet",
     ]
+
+
+@pytest.mark.parametrize("loss", ["cut", "zeros", "other"])
+def test_what_a_loss_of_power_damaged_is_made_again(
+    store: Store, reference: Path, loss: str
+) -> None:
+    scoring = BlockScoring(name="ref", batch_blocks=2)
+    score_with_run(store.path, RunAt(reference), scoring=scoring)
+    undisturbed = files_of(store, "ref")
+    for suffix in ("parquet", "json"):
+        (store.path / "scores" / f"ref.{suffix}").unlink()
+    names: list[list[str]] = []
+    building = store.path / "scores" / "ref.building"
+
+    def break_off(progress: ScoringProgress) -> None:
+        names.append(sorted(path.name for path in building.iterdir()))
+        if progress.num_done > 3 * 64:  # three chunks are whole
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        score_with_run(store.path, RunAt(reference), scoring=scoring, on_progress=break_off)
+    assert names[0] == names[-1] == ["journal.json", "lock", "rows.bin"]
+    rows = building / "rows.bin"
+    kept = rows.read_bytes()
+    assert len(kept) == 3 * (64 * 25 + 4)  # five columns: a float32 and a byte each
+    damaged = {
+        "cut": kept[: 2 * len(kept) // 3 + 100],
+        "zeros": kept[: 2 * len(kept) // 3 + 100] + bytes(2000),
+        "other": kept[:2000] + bytes([kept[2000] ^ 1]) + kept[2001:],
+    }
+    rows.write_bytes(damaged[loss])
+    seen: list[int] = []
+    score_with_run(
+        store.path,
+        RunAt(reference),
+        scoring=scoring,
+        on_progress=lambda progress: seen.append(progress.num_done),
+    )
+    assert seen[0] == (64 if loss == "other" else 128) + 2
+    assert files_of(store, "ref") == undisturbed
+
+
+def test_a_table_of_many_groups_is_the_same_table(
+    store: Store, reference: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scoring = BlockScoring(name="ref", settings=ModelScores(mask="dropped"), batch_blocks=2)
+    whole = score_with_run(store.path, RunAt(reference), scoring=scoring)
+    column = store.column("ref/salt_ds")
+    for suffix in ("parquet", "json"):
+        (store.path / "scores" / f"ref.{suffix}").unlink()
+    monkeypatch.setattr(block_scoring, "GROUP_BLOCKS", 130)
+    monkeypatch.setattr(score_tables, "_ROWS_A_BATCH", 50)
+    assert score_with_run(store.path, RunAt(reference), scoring=scoring) == whole
+    assert pq.ParquetFile(store.path / "scores" / "ref.parquet").num_row_groups > 2
+    assert np.array_equal(store.column("ref/salt_ds"), column, equal_nan=True)
 
 
 # Two checkpoints, two runs

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gradatim import files
+from gradatim.difficulty.model_scores import BlockScores, null_reasons
 from gradatim.errors import SpecError, StoreError
 
 SCHEMA_VERSION = 1
 SCORES_FOLDER = "scores"
 BLOCK_ID, NULL_REASON = "block_id", "null_reason"
+_ROWS_A_BATCH = 1 << 20
 
 
 class _Content(BaseModel):
@@ -145,33 +147,18 @@ def read_table(store_path: Path, name: str) -> ScoreTable:
         raise _damaged(path, " ".join(str(error).split())) from None
 
 
-def read_values(store_path: Path, name: str) -> tuple[ScoreTable, pa.Table]:
-    """A table's description and its rows, compared with the fingerprint.
-
-    Raises:
-        StoreError: there is none of that name, it is damaged, or its values have changed.
-    """
-    description = read_table(store_path, name)
-    path = store_path / SCORES_FOLDER / f"{name}.parquet"
-    try:
-        rows = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise _damaged(path, str(error)) from None
-    found = fingerprint_of(description, rows)
-    if found != description.fingerprint:
-        raise _damaged(path, f"its content hashes to {found}, not {description.fingerprint}")
-    return description, rows
-
-
 def read_column(
     store_path: Path, table: str, column: str, *, num_blocks: int, store_fingerprint: str
 ) -> NDArray[np.float32]:
     """[num_blocks] one column in block order; NaN, in memory only, where a block has no value.
 
+    The whole table is compared with its fingerprint, a column at a time.
+
     Raises:
-        StoreError: no such table or column, or the table is of another store's blocks.
+        StoreError: no such table or column, the table is of another store's blocks, or its values
+            have changed.
     """
-    description, rows = read_values(store_path, table)
+    description = read_table(store_path, table)
     if description.store_fingerprint != store_fingerprint:
         raise StoreError(
             f"the scores {table} are of another store's blocks",
@@ -187,48 +174,78 @@ def read_column(
             expected=", ".join(description.columns),
             got=column,
         )
+    path = store_path / SCORES_FOLDER / f"{table}.parquet"
     values = np.full(num_blocks, np.nan, np.float32)
-    values[rows[BLOCK_ID].to_numpy()] = rows[column].to_numpy()
+    try:
+        found = _fingerprint(description, path)
+        if found != description.fingerprint:
+            raise _damaged(path, f"its content hashes to {found}, not {description.fingerprint}")
+        for block_ids, scores in _batches(path, BLOCK_ID, column):
+            values[block_ids.to_numpy()] = scores.to_numpy(zero_copy_only=False)
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(path, str(error)) from None
     return values
 
 
 def write_table(
     store_path: Path,
     description: ScoreTable,
-    *,
-    block_ids: NDArray[Any],
-    columns: Mapping[str, NDArray[Any]],
-    is_null: Mapping[str, NDArray[np.bool_]],
-    reasons: list[str | None],
+    groups: Iterable[tuple[NDArray[Any], Mapping[str, BlockScores]]],
 ) -> ScoreTable:
-    """Write a table and its description, whole or not at all; returns it with its fingerprint."""
-    arrays = [pa.array(block_ids, pa.uint32())]
-    fields = [pa.field(BLOCK_ID, pa.uint32(), nullable=False)]
-    for name, values in columns.items():
-        arrays.append(pa.array(values.astype(np.float32), pa.float32(), mask=is_null[name]))
-        fields.append(pa.field(name, pa.float32()))
-    arrays.append(pa.array(reasons, pa.string()))
-    fields.append(pa.field(NULL_REASON, pa.string()))
-    rows = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
-    known = description.model_copy(update={"fingerprint": fingerprint_of(description, rows)})
+    """Write a table and its description, whole or not at all.
+
+    Args:
+        store_path: the store whose blocks were scored.
+        description: but for `num_null` and `fingerprint`, which the values tell.
+        groups: ids and columns of some blocks at a time, the ids ascending.
+
+    Returns:
+        The complete description.
+    """
+    names = list(description.columns)
+    numbers = [pa.field(name, pa.float32()) for name in names]
+    id_field = pa.field(BLOCK_ID, pa.uint32(), nullable=False)
+    schema = pa.schema([id_field, *numbers, pa.field(NULL_REASON, pa.string())])
+    num_null = dict.fromkeys(names, 0)
     folder = store_path / SCORES_FOLDER
-    (folder / f"{known.name}.json").unlink(missing_ok=True)
-    with files.writing_whole(folder / f"{known.name}.parquet") as path:
-        pq.write_table(rows, path)
+    with files.writing_whole(folder / f"{description.name}.parquet") as path:
+        with pq.ParquetWriter(path, schema) as writer:
+            for block_ids, columns in groups:
+                arrays = [pa.array(block_ids, pa.uint32())]
+                for name in names:
+                    values, is_null = columns[name].values, columns[name].is_null
+                    arrays.append(pa.array(values.astype(np.float32), mask=is_null))
+                    num_null[name] += int(is_null.sum())
+                arrays.append(pa.array(null_reasons(columns), pa.string()))
+                writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+        known = description.model_copy(update={"num_null": num_null})
+        known = known.model_copy(update={"fingerprint": _fingerprint(known, path)})
+        (folder / f"{known.name}.json").unlink(missing_ok=True)  # it describes what was there
     files.write_whole(folder / f"{known.name}.json", known.model_dump_json(indent=1) + "\n")
     return known
 
 
-def fingerprint_of(description: ScoreTable, rows: pa.Table) -> str:
+def _fingerprint(description: ScoreTable, path: Path) -> str:
     """32 hex digits over values and description; columns by value, not as parquet wrote them."""
     content = description.model_dump(mode="json", exclude={"fingerprint"})
     digest = hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16)
-    digest.update(np.asarray(rows[BLOCK_ID].to_numpy(), "<u4").tobytes())
+    for (block_ids,) in _batches(path, BLOCK_ID):
+        digest.update(np.asarray(block_ids, "<u4").tobytes())
     for name in description.columns:
-        column = rows[name].combine_chunks() if name in rows.column_names else pa.array([])
-        digest.update(np.asarray(column.is_valid()).tobytes())
-        digest.update(np.asarray(column.fill_null(0), "<f4").tobytes())
+        parts = [values for (values,) in _batches(path, name)]
+        for values in parts:
+            digest.update(np.asarray(values.is_valid()).tobytes())
+        for values in parts:
+            digest.update(np.asarray(values.fill_null(0), "<f4").tobytes())
     return digest.hexdigest()
+
+
+def _batches(path: Path, *names: str) -> Iterator[list[pa.Array]]:
+    """Some columns of a table, a million rows at a time; none of them where one is not there."""
+    with pq.ParquetFile(path) as file:
+        if set(names) <= set(file.schema_arrow.names):
+            for batch in file.iter_batches(_ROWS_A_BATCH, columns=list(names)):
+                yield [batch.column(name) for name in names]
 
 
 def _damaged(path: Path, what: str) -> StoreError:

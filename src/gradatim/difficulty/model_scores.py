@@ -255,9 +255,10 @@ def null_reasons(columns: Mapping[str, BlockScores]) -> list[str | None]:
     Columns that are null for the same reason are named together.
     """
     codes = np.stack([column.reasons for column in columns.values()])
-    patterns, inverse = np.unique(codes, axis=1, return_inverse=True)
-    texts = [_in_words(list(columns), pattern) for pattern in patterns.T]
-    return [texts[index] for index in inverse.reshape(-1).tolist()]
+    patterns = np.ravel_multi_index(tuple(codes), (len(REASONS),) * len(codes))
+    _, firsts, inverse = np.unique(patterns, return_index=True, return_inverse=True)
+    texts = [_in_words(list(columns), codes[:, first]) for first in firsts]
+    return [texts[index] for index in inverse.tolist()]
 
 
 def _in_words(names: list[str], codes: NDArray[np.uint8]) -> str | None:

@@ -1,17 +1,19 @@
 """Scoring the blocks of a store with one model or two, and writing the table beside it.
 
-Blocks are read from the memory map a batch at a time. Every chunk of results is a file that appears
-by a rename, in a folder that one process holds; killed and called again, scoring goes on behind the
-last whole chunk. Batches are cut at the same places whatever happened, so the table is the same
-bytes.
+Blocks are read from the memory map a batch at a time, and what comes of them is appended to one
+file, in a folder that one process holds; killed and called again, scoring goes on behind the last
+whole chunk. Batches are cut at the same places whatever happened, so the table is the same bytes.
+Of a store of any size only the block ids are held in memory.
 """
 
 from __future__ import annotations
 
-import io
+import os
 import time
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,7 +44,6 @@ from gradatim.difficulty.model_scores import (
     excess_loss,
     learnability,
     loss_columns,
-    null_reasons,
     score_blocks,
 )
 from gradatim.errors import MismatchError, SpecError, StoreError
@@ -51,6 +52,10 @@ Comparison = Literal["learnability", "excess_loss"]
 
 CHUNK_BATCHES = 32
 """Batches whose results are kept together: what a kill can cost."""
+GROUP_BLOCKS = 1 << 20
+"""About how many blocks the table is written by."""
+_CHECK_BYTES = 4
+_ROWS = "rows.bin"
 
 
 @dataclass(frozen=True)
@@ -145,19 +150,12 @@ def score_store(
         sweep(path)
         return read_table(store.path, scoring.name)
     with building_lock(path, "making these scores") as folder:
-        Journal(folder, wanted.model_dump(mode="json"))  # removes another call's chunks
-        work = _Scoring(store, scoring, models, comparison, folder, block_ids)
-        columns = work.run(on_progress)
-        table = write_table(
-            store.path,
-            wanted.model_copy(
-                update={"num_null": {n: int(c.is_null.sum()) for n, c in columns.items()}}
-            ),
-            block_ids=block_ids,
-            columns={name: column.values for name, column in columns.items()},
-            is_null={name: column.is_null for name, column in columns.items()},
-            reasons=null_reasons(columns),
-        )
+        Journal(folder, wanted.model_dump(mode="json"))  # removes what another call left
+        chunk_blocks = CHUNK_BATCHES * scoring.batch_blocks
+        rows = _Rows(folder / _ROWS, list(described), block_ids, chunk_blocks)
+        work = _Scoring(store, scoring, models, comparison)
+        work.fill(rows, len(block_ids), on_progress)
+        table = write_table(store.path, wanted, rows.groups())
         files.remove(folder)
     return table
 
@@ -190,79 +188,109 @@ def _wanted(
     )
 
 
-class _Scoring:
-    """The work of one call, chunk by chunk."""
+class _Rows:
+    """What was scored so far: one file of rows of a fixed width, which only grows.
+
+    Rows come in chunks, each with its checksum behind it, so that what a kill or a loss of power
+    cut short is told from what is whole. A chunk begins at the same block whatever happened.
+
+    Args:
+        path: of the file.
+        names: of the columns.
+        block_ids: of all rows, ascending.
+        chunk_blocks: rows in a chunk; the last may have fewer.
+    """
 
     def __init__(
-        self,
-        store: Store,
-        scoring: BlockScoring,
-        models: Sequence[Model],
-        comparison: Comparison,
-        folder: Path,
-        block_ids: NDArray[np.uint32],
+        self, path: Path, names: Sequence[str], block_ids: NDArray[np.uint32], chunk_blocks: int
     ) -> None:
-        self._store, self._scoring, self._models = store, scoring, models
-        self._comparison, self._folder, self._block_ids = comparison, folder, block_ids
-        self._names = [*scoring.settings.column_names, *([comparison] if len(models) > 1 else [])]
-        self._began, self._num_before, self._num_done = time.perf_counter(), 0, 0
+        self._path, self._names = path, names
+        shape = (len(names),)
+        self.dtype = np.dtype([("values", "<f4", shape), ("reasons", "u1", shape)])
+        self._ids = np.split(block_ids, range(chunk_blocks, len(block_ids), chunk_blocks))
+        self._chunks_a_group = max(1, GROUP_BLOCKS // chunk_blocks)
 
-    def run(self, on_progress: OnProgress | None) -> dict[str, BlockScores]:
-        """Every column over all blocks."""
-        chunk_blocks = CHUNK_BATCHES * self._scoring.batch_blocks
-        parts = []
-        for number, start in enumerate(range(0, len(self._block_ids), chunk_blocks)):
-            path = self._folder / f"chunk-{number:06d}.npy"
-            ids = self._block_ids[start : start + chunk_blocks]
-            if path.exists():
-                self._num_before += len(ids)
-                self._num_done += len(ids)
-            else:
-                _write_whole(path, self._chunk(ids, on_progress))
-            parts.append(np.load(path, allow_pickle=False))
-        values, reasons = np.concatenate(parts, axis=2)
-        return {
-            name: BlockScores(values[row], reasons[row].astype(np.uint8))
-            for row, name in enumerate(self._names)
-        }
+    def missing(self) -> list[NDArray[np.uint32]]:
+        """Block ids of each chunk still to be made; what lies behind the last whole one goes."""
+        self._path.touch()
+        whole_bytes = [rows.nbytes + _CHECK_BYTES for rows in self._whole()]
+        os.truncate(self._path, sum(whole_bytes))
+        return self._ids[len(whole_bytes) :]
 
-    def _chunk(
-        self, block_ids: NDArray[np.uint32], on_progress: OnProgress | None
-    ) -> NDArray[np.float64]:
-        """[2, columns, blocks]: values, and the codes of why there is none."""
-        parts = []
-        for start in range(0, len(block_ids), self._scoring.batch_blocks):
-            ids = block_ids[start : start + self._scoring.batch_blocks]
-            columns = self._batch(ids)
-            parts.append(
-                np.array(
-                    [
-                        [columns[name].values for name in self._names],
-                        [columns[name].reasons for name in self._names],
-                    ]
-                )
+    def append(self, rows: NDArray[Any]) -> None:
+        """Put the first missing chunk on disk."""
+        data = rows.tobytes()
+        with self._path.open("ab") as file:
+            file.write(data + _check(data))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def groups(self) -> Iterator[tuple[NDArray[np.uint32], dict[str, BlockScores]]]:
+        """Ids and columns of all blocks, about a million at a time."""
+        chunks = zip(self._ids, self._whole(), strict=True)
+        while group := list(islice(chunks, self._chunks_a_group)):
+            ids, rows = (np.concatenate(parts) for parts in zip(*group, strict=True))
+            values, reasons = rows["values"].astype(np.float64), rows["reasons"]
+            yield (
+                ids,
+                {
+                    name: BlockScores(values[:, at], reasons[:, at])
+                    for at, name in enumerate(self._names)
+                },
             )
-            self._num_done += len(ids)
-            if on_progress is not None:
-                on_progress(self._progress())
-        return np.concatenate(parts, axis=2)
 
-    def _batch(self, block_ids: NDArray[np.uint32]) -> dict[str, BlockScores]:
-        tokens_BT = self._store.read(block_ids)
-        first, *others = self._models
-        columns = score_blocks(first.scorer.token_losses(tokens_BT), self._scoring.settings)
+    def _whole(self) -> Iterator[NDArray[Any]]:
+        """The chunks up to the first that is not whole."""
+        with self._path.open("rb") as file:
+            for ids in self._ids:
+                data, check = file.read(len(ids) * self.dtype.itemsize), file.read(_CHECK_BYTES)
+                if check != _check(data):
+                    return
+                yield np.frombuffer(data, self.dtype)
+
+
+def _check(data: bytes) -> bytes:
+    return zlib.crc32(data).to_bytes(_CHECK_BYTES, "little")
+
+
+@dataclass(frozen=True)
+class _Scoring:
+    """The work of one call."""
+
+    store: Store
+    scoring: BlockScoring
+    models: Sequence[Model]
+    comparison: Comparison
+
+    def fill(self, rows: _Rows, num_blocks: int, on_progress: OnProgress | None) -> None:
+        """Make every chunk that is missing."""
+        missing = rows.missing()
+        num_before = num_done = num_blocks - sum(len(ids) for ids in missing)
+        began = time.perf_counter()
+        for chunk_ids in missing:
+            chunk = np.empty(len(chunk_ids), rows.dtype)
+            for start in range(0, len(chunk_ids), self.scoring.batch_blocks):
+                here = slice(start, start + self.scoring.batch_blocks)
+                for at, scores in enumerate(self._batch(chunk_ids[here])):
+                    chunk["values"][here, at] = scores.values
+                    chunk["reasons"][here, at] = scores.reasons
+                num_done += len(chunk_ids[here])
+                if on_progress is not None:
+                    rate = (num_done - num_before) / max(time.perf_counter() - began, 1e-9)
+                    left_seconds = (num_blocks - num_done) / rate
+                    on_progress(ScoringProgress(num_done, num_blocks, rate, left_seconds))
+            rows.append(chunk)
+
+    def _batch(self, block_ids: NDArray[np.uint32]) -> Iterator[BlockScores]:
+        """The columns of some blocks, in the order of the table."""
+        tokens_BT = self.store.read(block_ids)
+        first, *others = self.models
+        columns = score_blocks(first.scorer.token_losses(tokens_BT), self.scoring.settings)
+        yield from columns.values()
         for other in others:
             theirs = loss_columns(other.scorer.token_losses(tokens_BT))["loss_mean"]
-            differs = learnability if self._comparison == LEARNABILITY else excess_loss
-            columns[self._comparison] = differs(columns["loss_mean"], theirs)
-        return columns
-
-    def _progress(self) -> ScoringProgress:
-        seconds = max(time.perf_counter() - self._began, 1e-9)
-        rate = (self._num_done - self._num_before) / seconds
-        num_left = len(self._block_ids) - self._num_done
-        left_seconds = num_left / rate if rate > 0 else None
-        return ScoringProgress(self._num_done, len(self._block_ids), rate, left_seconds)
+            differs = learnability if self.comparison == LEARNABILITY else excess_loss
+            yield differs(columns["loss_mean"], theirs)
 
 
 def _described(settings: ModelScores, comparison: Comparison | None) -> dict[str, ScoreColumn]:
@@ -319,10 +347,3 @@ def _is_there(store_path: Path, wanted: ScoreTable, *, replace: bool) -> bool:
 def _shown(value: Any) -> str:
     text = str(value)
     return text if len(text) < 80 else f"{text[:77]}..."
-
-
-def _write_whole(path: Path, values: NDArray[np.float64]) -> None:
-    """Write an array whole."""
-    content = io.BytesIO()
-    np.save(content, values)
-    files.write_whole(path, content.getvalue())
