@@ -31,11 +31,10 @@ from gradatim.errors import InputError, MismatchError, StoreError
 from gradatim.scoring.columns import COLUMNS
 from gradatim.scoring.engines import LocalEngine
 from gradatim.scoring.folder import LOCK
-from gradatim.scoring.part import read_counts, words_name, write_counts
 from gradatim.scoring.reading import read_description, read_scores, read_texts
 from gradatim.scoring.score import score
 from gradatim.scoring.spec import ScoringSpec
-from gradatim.scoring.word_counts import merge_words
+from gradatim.scoring.word_counts import merge_words, read_counts, words_name, write_counts
 from score_child import PIECE_BYTES
 from small_corpus import prose, write_corpus
 
@@ -236,15 +235,28 @@ def test_the_fingerprint_is_of_text_and_settings_not_of_place_or_time(tmp_path: 
     assert len(set(fingerprints)) == 3
 
 
-def test_quantiles_and_bands_may_be_asked_for_anew(corpus: Path, tmp_path: Path) -> None:
+def test_bands_may_be_asked_for_anew(corpus: Path, tmp_path: Path) -> None:
     score(spec_of(corpus), tmp_path / "scores")
     part = (tmp_path / "scores" / "part-00000.parquet").stat().st_mtime_ns
-    again = score(spec_of(corpus, quantiles="sketch", num_bands=4), tmp_path / "scores")
+    again = score(spec_of(corpus, num_bands=4), tmp_path / "scores")
     assert again.scored_bytes == 0
     assert (tmp_path / "scores" / "part-00000.parquet").stat().st_mtime_ns == part
     content = read_description(tmp_path / "scores")
-    assert content["quantiles"]["reading_age"]["method"] == "kll"
     assert len(content["bands"]["edges"]["reading_age"]) == 3
+
+
+def test_a_folder_with_a_setting_that_is_no_more_is_read_and_gone_on_with(
+    corpus: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "scores"
+    score(spec_of(corpus), folder)
+    described, texts = (folder / "scores.json").read_bytes(), read_texts(folder, [(0, 0)])
+    old = json.loads(described)
+    old["settings"]["quantiles"] = "auto"
+    (folder / "scores.json").write_text(json.dumps(old))
+    assert read_texts(folder, [(0, 0)]) == texts
+    assert score(spec_of(corpus), folder).scored_bytes == 0
+    assert (folder / "scores.json").read_bytes() == described
 
 
 @pytest.mark.usefixtures("small_pieces")

@@ -1,4 +1,4 @@
-"""Quantiles over many files: exact by counting, or sketched within the stated error."""
+"""Quantiles over many files: exact by counting."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradatim.difficulty.bands import band_edges
+from gradatim.scoring import quantiles
 from gradatim.scoring.engines import LocalEngine
-from gradatim.scoring.folder import exact_quantiles, sketched_quantiles
-from gradatim.scoring.quantiles import SKETCH_SIZE, keys_of
+from gradatim.scoring.quantiles import exact_quantiles, keys_of
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
@@ -35,7 +35,7 @@ def test_exact_quantiles_are_order_statistics(
 ) -> None:
     paths = write_parts(tmp_path_factory.mktemp("parts"), parts)
     known = sorted(value for part in parts for value in part if value is not None)
-    found = exact_quantiles(paths, ["x"], num_bands)
+    found = exact_quantiles(paths, ["x"], num_bands, LocalEngine(2))
     if not known:
         assert found == {}
         return
@@ -46,10 +46,11 @@ def test_exact_quantiles_are_order_statistics(
     assert list(found["x"].edges) == edges
 
 
-def test_edges_are_those_of_the_bands(tmp_path: Path) -> None:
+def test_edges_are_those_of_the_bands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantiles, "_MOST_WAITING", 100)  # counts are merged on the way
     values = np.random.default_rng(0).normal(10, 3, 1003).astype(np.float32)
     parts = [part.tolist() for part in np.array_split(values, 4)]
-    found = exact_quantiles(write_parts(tmp_path, parts), ["x"], 8)
+    found = exact_quantiles(write_parts(tmp_path, parts), ["x"], 8, LocalEngine(1))
     assert list(found["x"].edges) == band_edges(values, 8).tolist()
 
 
@@ -58,27 +59,3 @@ def test_keys_are_in_the_order_of_the_values(values: list[float]) -> None:
     array = np.array(values, np.float32)
     assert np.array_equal(np.sort(array), array[np.argsort(keys_of(array), kind="stable")])
     assert keys_of(np.float32([0.0]))[0] == keys_of(np.float32([-0.0]))[0]
-
-
-def test_merged_sketches_stay_within_the_stated_error(tmp_path: Path) -> None:
-    values = np.random.default_rng(1).gamma(2.0, 5.0, 40 * SKETCH_SIZE).astype(np.float32)
-    parts = [part.tolist() for part in np.array_split(values, 7)]
-    paths = write_parts(tmp_path, [*parts, [None, None]])
-    found = sketched_quantiles(paths, ["x"], 10, LocalEngine(2))["x"]
-    assert found.method == "kll"
-    assert 0 < found.rank_error < 0.002
-    assert found.num_values == values.size
-    ordered = np.sort(values)
-    ranks = np.searchsorted(ordered, found.values, side="right") / values.size
-    # The stated error holds with a probability of 99 %; thrice it, practically always.
-    assert np.abs(ranks - np.arange(101) / 100).max() <= 3 * found.rank_error + 1 / values.size
-    assert (found.values[0], found.values[-1]) == (ordered[0], ordered[-1])
-    assert sketched_quantiles(paths[-1:], ["x"], 10, LocalEngine(1)) == {}
-
-
-def test_a_sketch_of_few_values_is_exact(tmp_path: Path) -> None:
-    values = np.random.default_rng(2).normal(size=1000).astype(np.float32).tolist()
-    paths = write_parts(tmp_path, [values[:400], values[400:]])
-    sketched = sketched_quantiles(paths, ["x"], 5, LocalEngine(1))["x"]
-    assert sketched.rank_error == 0.0
-    assert sketched.values == exact_quantiles(paths, ["x"], 5)["x"].values

@@ -62,7 +62,6 @@ def score(
     source_column: Annotated[str | None, typer.Option(help="Column of a source.")] = None,
     level_column: Annotated[str | None, typer.Option(help="Column of a level.")] = None,
     on_bad: Annotated[str, typer.Option(help="stop, or skip and list.")] = "stop",
-    quantiles: Annotated[str, typer.Option(help="auto, exact or sketch.")] = "auto",
     bands: Annotated[int, typer.Option(help="Bands whose edges are given.")] = 10,
     report: Annotated[
         bool, typer.Option("--report", help="Also write FOLDER/report.html.")
@@ -134,7 +133,6 @@ def score(
         "unit": unit,
         "counts": counts,
         "tokenizer": None if tokenizer is None else str(tokenizer),
-        "quantiles": quantiles,
         "num_bands": bands,
     }
     if metrics is not None:

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +14,13 @@ from gradatim.corpus.pieces import CorpusPlan, Piece
 from gradatim.corpus.storage import OutputFolder
 from gradatim.errors import InputError, MismatchError, StoreError
 from gradatim.scoring.columns import describe
-from gradatim.scoring.engines import Engine, LocalEngine
+from gradatim.scoring.engines import Engine
 from gradatim.scoring.part import PartReport, part_name
-from gradatim.scoring.quantiles import (
-    ExactCounts,
-    MergedSketch,
-    Quantiles,
-    high_counts,
-    low_counts,
-    sketch_columns,
-)
+from gradatim.scoring.quantiles import exact_quantiles
 from gradatim.scoring.spec import ScoringSpec
 
 SCHEMA_VERSION = 1
 DESCRIPTION, SETTINGS, LOCK = "scores.json", "settings.json", ".lock"
-MAX_EXACT_ROWS = 100_000_000
 _MOST_PLACES = 20
 _MOST_DIFFERENCES = 8
 
@@ -57,7 +48,7 @@ def summary_of(reports: Sequence[PartReport]) -> ScoresSummary:
 
 def settings_of(spec: ScoringSpec, plan: CorpusPlan) -> dict[str, Any]:
     """Everything the parts depend on, and what tells that a file was written to."""
-    settings = spec.model_dump(mode="json", exclude={"corpus", "quantiles", "num_bands"})
+    settings = spec.model_dump(mode="json", exclude={"corpus", "num_bands"})
     if spec.tokenizer is not None:
         settings["tokenizer"] = _hash_of_tokenizer(spec.tokenizer)
     corpus: dict[str, Any] = {}
@@ -151,14 +142,7 @@ def write_description(
     """Writes `scores.json`: columns, quantiles, edges of bands, parts."""
     summary = summary_of(reports)
     paths = [folder.path_of(part_name(report.piece)) for report in reports if report.num_rows]
-    is_exact = spec.quantiles == "exact" or (
-        spec.quantiles == "auto" and summary.num_rows <= MAX_EXACT_ROWS
-    )
-    quantiles = (
-        exact_quantiles(paths, spec.metrics, spec.num_bands)
-        if is_exact
-        else sketched_quantiles(paths, spec.metrics, spec.num_bands, engine)
-    )
+    quantiles = exact_quantiles(paths, spec.metrics, spec.num_bands, engine)
     content = {
         "schema_version": SCHEMA_VERSION,
         "corpus": list(spec.locations),
@@ -168,8 +152,8 @@ def write_description(
         "columns": describe(spec.metrics),
         "quantiles": {
             name: {
-                "method": found.method,
-                "rank_error": found.rank_error,
+                "method": "exact",
+                "rank_error": 0.0,
                 "num_values": found.num_values,
                 "values": list(found.values),
             }
@@ -192,35 +176,6 @@ def write_description(
         "fingerprint": _fingerprint(reports),
     }
     write_json(folder, DESCRIPTION, content)
-
-
-def exact_quantiles(
-    paths: Sequence[str], names: Sequence[str], num_bands: int
-) -> dict[str, Quantiles]:
-    """By counting, in two readings of the columns; metrics without any value are left out."""
-    counted = {name: ExactCounts(num_bands) for name in names}
-    engine = LocalEngine()
-    for _, high in engine.map(partial(high_counts, names=names), paths):
-        for name in names:
-            counted[name].add_high(high[name])
-    bins = {name: counted[name].bins() for name in names}
-    for _, low in engine.map(partial(low_counts, bins=bins), paths):
-        for name in names:
-            counted[name].add_low(*low[name])
-    found = {name: counted[name].quantiles() for name in names}
-    return {name: quantiles for name, quantiles in found.items() if quantiles is not None}
-
-
-def sketched_quantiles(
-    paths: Sequence[str], names: Sequence[str], num_bands: int, engine: Engine
-) -> dict[str, Quantiles]:
-    """By merged sketches of the parts; metrics without any value are left out."""
-    merged = {name: MergedSketch(num_bands) for name in names}
-    for _, sketches in engine.map(partial(sketch_columns, names=names), paths):
-        for name in names:
-            merged[name].add(sketches[name])
-    found = {name: merged[name].quantiles() for name in names}
-    return {name: quantiles for name, quantiles in found.items() if quantiles is not None}
 
 
 def _asked(spec: ScoringSpec) -> dict[str, Any]:

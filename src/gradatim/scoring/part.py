@@ -26,9 +26,15 @@ from gradatim.difficulty.vocabulary import corpus_rarity, count_words
 from gradatim.errors import InputError
 from gradatim.scoring.columns import CORPUS_RARITY
 from gradatim.scoring.spec import ScoringSpec
+from gradatim.scoring.word_counts import (
+    METADATA,
+    WORDS,
+    merged_counts,
+    read_counts,
+    words_name,
+    write_counts,
+)
 
-WORDS = "words.parquet"
-_METADATA = b"gradatim"
 _ROW_GROUP_ROWS = 1 << 16
 _MOST_PLACES = 20
 
@@ -92,11 +98,6 @@ def part_name(index: int) -> str:
     return f"part-{index:05d}.parquet"
 
 
-def words_name(index: int) -> str:
-    """File of the word counts of a piece."""
-    return f"words-{index:05d}.parquet"
-
-
 def score_piece(job: Job, piece: Piece, on_bytes: OnBytes | None = None) -> dict[str, Any]:
     """Writes a piece's part; returns its `PartReport` as a mapping.
 
@@ -149,7 +150,7 @@ def read_report(folder: OutputFolder, index: int) -> PartReport | None:
     try:
         with open_input(folder.path_of(part_name(index))) as file:
             metadata = pq.read_metadata(file).metadata or {}
-        return PartReport.of(json.loads(metadata[_METADATA]))
+        return PartReport.of(json.loads(metadata[METADATA]))
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError):
         return None
 
@@ -166,48 +167,6 @@ def piece_texts(job: Job, piece: Piece, rows: set[int]) -> dict[int, str]:
         if len(found) == len(rows):
             break
     return found
-
-
-WordCounts = tuple[np.ndarray[Any, np.dtype[np.uint64]], np.ndarray[Any, np.dtype[np.int64]]]
-
-
-def merged_counts(counted: list[WordCounts]) -> WordCounts:
-    """One table of word counts, sorted by hash, from many."""
-    if not counted:
-        return np.zeros(0, np.uint64), np.zeros(0, np.int64)
-    hashes = np.concatenate([hashes for hashes, _ in counted])
-    order = np.argsort(hashes, kind="stable")
-    hashes = hashes[order]
-    counts = np.concatenate([counts for _, counts in counted])[order]
-    if hashes.size == 0:
-        return hashes, counts
-    firsts = np.flatnonzero(np.concatenate([[True], hashes[1:] != hashes[:-1]]))
-    return hashes[firsts], np.add.reduceat(counts, firsts)
-
-
-def write_counts(
-    file: Any, hashes: Any, counts: Any, identity: str, num_words: int | None = None
-) -> None:
-    """Word counts as parquet; `num_words` counts also those dropped from the table."""
-    total = int(counts.sum()) if num_words is None else num_words
-    table = pa.table({"hash": hashes, "count": counts}).replace_schema_metadata(
-        {_METADATA: json.dumps({"identity": identity, "num_words": total})}
-    )
-    pq.write_table(table, file, compression="zstd", use_dictionary=False)
-
-
-def read_counts(path: str, identity: str) -> tuple[Any, Any, int] | None:
-    """Hashes, counts, and words in all; None where there are none of this job."""
-    try:
-        with open_input(path) as file:
-            table = pq.read_table(file, use_threads=False)
-        about = json.loads(table.schema.metadata[_METADATA])
-    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError):
-        return None
-    if about.get("identity") != identity:
-        return None
-    hashes, counts = (table.column(name).to_numpy() for name in ("hash", "count"))
-    return hashes, counts, int(about["num_words"])
 
 
 @lru_cache(maxsize=1)
@@ -286,7 +245,7 @@ class _PartWriter:
             self._waiting.append(empty)
             self._flush()
         assert self._writer is not None
-        self._writer.add_key_value_metadata({_METADATA: json.dumps(asdict(report))})
+        self._writer.add_key_value_metadata({METADATA: json.dumps(asdict(report))})
         self._writer.close()
 
     def _flush(self) -> None:

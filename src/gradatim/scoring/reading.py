@@ -69,7 +69,12 @@ def read_texts(location: Path | str, rows: Sequence[tuple[int, int]]) -> list[st
         MismatchError: the corpus is not what was scored.
     """
     content = read_description(location)
-    spec = ScoringSpec.model_validate({"corpus": content["corpus"], **content["settings"]})
+    settings = {  # an older folder names settings that there are no more
+        name: value
+        for name, value in content["settings"].items()
+        if name in ScoringSpec.model_fields
+    }
+    spec = ScoringSpec.model_validate({"corpus": content["corpus"], **settings})
     plan = plan_pieces(spec.locations, spec.columns, skip_bad=spec.on_bad == "skip")
     check_same(OutputFolder(location), settings_of(spec, plan))
     job = Job(spec, str(location), "")

@@ -48,18 +48,15 @@ from gradatim.scoring.folder import (
     write_json,
 )
 from gradatim.scoring.part import (
-    WORDS,
     Job,
     PartReport,
     count_piece,
     part_name,
-    read_counts,
     read_report,
     score_piece,
-    words_name,
 )
 from gradatim.scoring.spec import ScoringSpec
-from gradatim.scoring.word_counts import merge_words
+from gradatim.scoring.word_counts import WORDS, merge_words, read_counts, words_name
 
 OnProgress = Callable[[str, int, int], None]
 

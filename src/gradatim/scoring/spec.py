@@ -26,8 +26,6 @@ class ScoringSpec(BaseModel):
         metrics: columns of difficulty; `corpus_rarity` reads the corpus twice.
         counts: whether the counts behind the metrics are columns too.
         tokenizer: a `tokenizer.json`; asks for `tokens_per_word`.
-        quantiles: of every metric over the corpus: "exact"; "sketch", in one reading of the
-            scores, with a stated error; "auto", exact up to 100 million rows.
         num_bands: bands of equal size whose edges are given.
     """
 
@@ -44,7 +42,6 @@ class ScoringSpec(BaseModel):
     metrics: tuple[str, ...] = Field(default=DEFAULT_METRICS, min_length=1)
     counts: bool = False
     tokenizer: str | None = None
-    quantiles: Literal["auto", "exact", "sketch"] = "auto"
     num_bands: int = Field(default=10, ge=1, le=1000)
 
     @field_validator("corpus", mode="before")
