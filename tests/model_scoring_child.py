@@ -34,5 +34,5 @@ if __name__ == "__main__":
         store,
         RunAt(folder),
         scoring=BlockScoring(name=name, batch_blocks=2),
-        on_progress=lambda progress: print(progress.num_done, flush=True),
+        on_progress=lambda _, num_done, __: print(num_done, flush=True),
     )

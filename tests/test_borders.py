@@ -11,9 +11,9 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "gradatim"
 
 EVERYTHING = {
-    "errors", "files", "streams", "settings", "compute", "corpus", "difficulty", "scoring",
-    "blocks", "timelines", "recipe", "clock", "record", "model", "train", "evaluate", "study",
-    "law", "report", "verbs", "cli",
+    "errors", "files", "progress", "streams", "settings", "compute", "corpus", "difficulty",
+    "scoring", "blocks", "timelines", "recipe", "clock", "record", "model", "train", "evaluate",
+    "study", "law", "report", "verbs", "cli",
 }  # fmt: skip
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
     "errors": set(),
     "files": {"errors"},
+    "progress": set(),
     "streams": set(),
     "settings": {"errors"},
     "compute": {"errors", "files"},

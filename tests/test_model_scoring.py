@@ -24,7 +24,7 @@ from gradatim.compute import Shape, forward_flops, rung_shape, training_flops
 from gradatim.difficulty.model_scores import LOSS_COLUMNS, ModelScores
 from gradatim.errors import MismatchError, RecordError, SpecError, StoreError
 from gradatim.evaluate import block_scoring, token_scorer
-from gradatim.evaluate.block_scoring import BlockScoring, ScoringProgress
+from gradatim.evaluate.block_scoring import BlockScoring
 from gradatim.evaluate.token_scorer import NetworkScorer
 from gradatim.model import losses
 from gradatim.model.network import Network
@@ -125,9 +125,11 @@ def test_rows_taken_a_few_at_a_time_give_the_same(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_run_scores_its_store(store: Store, reference: Path) -> None:
-    seen: list[ScoringProgress] = []
+    seen: list[tuple[str, int, int]] = []
     scoring = BlockScoring(name="ref", settings=ModelScores(top_k=20), batch_blocks=8)
-    table = score_with_run(store.path, RunAt(reference), scoring=scoring, on_progress=seen.append)
+    table = score_with_run(
+        store.path, RunAt(reference), scoring=scoring, on_progress=lambda *told: seen.append(told)
+    )
     ids = store.ids("train")
     shape = reference_spec(store).shape
     assert table == read_table(store.path, "ref")
@@ -139,9 +141,8 @@ def test_a_run_scores_its_store(store: Store, reference: Path) -> None:
     assert source.run == run_id(reference_spec(Store.open(reference.parent / "store")))
     step_flops = training_flops(shape, 4 * store.block_tokens)
     assert table.reference_flops == source.training_flops == NUM_STEPS * step_flops
-    assert [at.num_done for at in seen][-1] == seen[0].num_blocks == len(ids)
-    assert seen[0].blocks_per_second > 0
-    assert seen[-1].remaining_seconds == 0
+    assert seen[0] == ("scoring", 8, len(ids))
+    assert seen[-1] == ("scoring", len(ids), len(ids))
 
     rows = pq.read_table(store.path / "scores" / "ref.parquet")
     assert rows["block_id"].to_numpy().tolist() == ids.tolist()
@@ -201,7 +202,7 @@ def test_asked_again_nothing_is_done_and_asked_otherwise_it_is_refused(
         store.path,
         RunAt(reference),
         scoring=scoring,
-        on_progress=lambda _: pytest.fail("scored again"),
+        on_progress=lambda *_: pytest.fail("scored again"),
     )
     assert again.fingerprint == read_table(store.path, "ref").fingerprint
     assert files_of(store, "ref") == before
@@ -220,7 +221,7 @@ def test_killed_while_it_scores_it_goes_on_to_the_same_bytes(store: Store, refer
             store.path,
             RunAt(reference),
             scoring=scoring,
-            on_progress=lambda progress: seen.append(progress.num_done),
+            on_progress=lambda _, num_done, __: seen.append(num_done),
         )
         return seen
 
@@ -266,9 +267,9 @@ def test_what_a_loss_of_power_damaged_is_made_again(
     names: list[list[str]] = []
     building = store.path / "scores" / "ref.building"
 
-    def break_off(progress: ScoringProgress) -> None:
+    def break_off(stage: str, num_done: int, num_blocks: int) -> None:
         names.append(sorted(path.name for path in building.iterdir()))
-        if progress.num_done > 3 * 64:  # three chunks are whole
+        if num_done > 3 * 64:  # three chunks are whole
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
@@ -288,7 +289,7 @@ def test_what_a_loss_of_power_damaged_is_made_again(
         store.path,
         RunAt(reference),
         scoring=scoring,
-        on_progress=lambda progress: seen.append(progress.num_done),
+        on_progress=lambda _, num_done, __: seen.append(num_done),
     )
     assert seen[0] == (64 if loss == "other" else 128) + 2
     assert files_of(store, "ref") == undisturbed

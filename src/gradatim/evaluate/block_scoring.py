@@ -9,7 +9,6 @@ Of a store of any size only the block ids are held in memory.
 from __future__ import annotations
 
 import os
-import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -58,23 +57,7 @@ _CHECK_BYTES = 4
 _ROWS = "rows.bin"
 
 
-@dataclass(frozen=True)
-class ScoringProgress:
-    """How far scoring is.
-
-    Attributes:
-        num_done, num_blocks: blocks scored, earlier processes' included, and in all.
-        blocks_per_second: of this process; 0 before its first batch.
-        remaining_seconds: at this rate; None before the first batch.
-    """
-
-    num_done: int
-    num_blocks: int
-    blocks_per_second: float
-    remaining_seconds: float | None
-
-
-OnProgress = Callable[[ScoringProgress], None]
+OnProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +116,7 @@ def score_store(
         comparison: what that column is: `learnability` (early, late) or `excess_loss`.
         reference_flops: what training the models cost.
         replace: overwrite a table of the same name that was made otherwise.
-        on_progress: called after every batch.
+        on_progress: called after every batch with "scoring", blocks done and blocks in all.
 
     Raises:
         MismatchError: a table of that name was made otherwise.
@@ -265,8 +248,7 @@ class _Scoring:
     def fill(self, rows: _Rows, num_blocks: int, on_progress: OnProgress | None) -> None:
         """Make every chunk that is missing."""
         missing = rows.missing()
-        num_before = num_done = num_blocks - sum(len(ids) for ids in missing)
-        began = time.perf_counter()
+        num_done = num_blocks - sum(len(ids) for ids in missing)
         for chunk_ids in missing:
             chunk = np.empty(len(chunk_ids), rows.dtype)
             for start in range(0, len(chunk_ids), self.scoring.batch_blocks):
@@ -276,9 +258,7 @@ class _Scoring:
                     chunk["reasons"][here, at] = scores.reasons
                 num_done += len(chunk_ids[here])
                 if on_progress is not None:
-                    rate = (num_done - num_before) / max(time.perf_counter() - began, 1e-9)
-                    left_seconds = (num_blocks - num_done) / rate
-                    on_progress(ScoringProgress(num_done, num_blocks, rate, left_seconds))
+                    on_progress("scoring", num_done, num_blocks)
             rows.append(chunk)
 
     def _batch(self, block_ids: NDArray[np.uint32]) -> Iterator[BlockScores]:

@@ -6,16 +6,9 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskID,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import TaskID
 
+from gradatim.progress import bars
 from gradatim.study.execute import Job, JobEvent
 
 
@@ -33,18 +26,7 @@ class StudyProgress:
         self._num_jobs = len(jobs)
         self._num_ended = 0
         self._rows: dict[str, TaskID] = {}
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-            speed_estimate_period=120,
-        )
+        self._progress = bars(console)
         self._whole = self._progress.add_task(f"[bold]{self._num_jobs} runs", total=1.0, note="")
 
     def __enter__(self) -> StudyProgress:

@@ -68,7 +68,7 @@ def score_with_run(
             model first, then the reference or the large one).
         scoring: name of the table, columns, splits, batch.
         replace: overwrite a table of that name that was made otherwise.
-        on_progress: called after every batch.
+        on_progress: called after every batch with "scoring", blocks done and blocks in all.
 
     Raises:
         MismatchError: the run reads another vocabulary, or a table of that name was made otherwise.

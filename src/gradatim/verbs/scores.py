@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
-from rich.progress import Progress
 
 from gradatim.errors import SpecError
+from gradatim.progress import stage_progress
 from gradatim.settings import validated
 
 if TYPE_CHECKING:
     from gradatim.blocks.score_tables import ScoreTable
-    from gradatim.evaluate.block_scoring import ScoringProgress
     from gradatim.scoring.score import Scored
     from gradatim.scoring.spec import ScoringSpec
 
@@ -46,7 +45,6 @@ def score(
         SpecError: the settings cannot be meant.
     """
     from gradatim.scoring.engines import LocalEngine, RayEngine
-    from gradatim.scoring.progress import rate_progress
     from gradatim.scoring.score import score as score_corpus
     from gradatim.scoring.spec import ScoringSpec
 
@@ -56,7 +54,7 @@ def score(
         raise SpecError("no such engine", where="engine", expected="local or ray", got=engine)
     workers = RayEngine(ray_address, num_workers) if engine == "ray" else LocalEngine(num_workers)
     load_kernel(console)
-    with rate_progress(console) as on_progress:
+    with stage_progress(console) as on_progress:
         return score_corpus(spec, out, engine=workers, on_progress=on_progress)
 
 
@@ -126,7 +124,7 @@ def score_blocks(
         splits: whose blocks.
         batch_blocks: blocks in one forward pass.
         replace: overwrite a table of that name that was made otherwise.
-        console: shows a progress bar where it is a terminal.
+        console: shows progress.
 
     Raises:
         MismatchError: the run reads another vocabulary, or another table has that name.
@@ -145,7 +143,7 @@ def score_blocks(
         splits=splits,
         batch_blocks=batch_blocks,
     )
-    with _blocks_progress(console) as on_progress:
+    with stage_progress(console, "blocks") as on_progress:
         return score_with_run(
             Path(store_path),
             RunAt(Path(run_folder), parse_moment(checkpoint)),
@@ -154,19 +152,3 @@ def score_blocks(
             replace=replace,
             on_progress=on_progress,
         )
-
-
-@contextmanager
-def _blocks_progress(console: Console | None) -> Iterator[Callable[[ScoringProgress], None]]:
-    """A bar with rate and remaining time, drawn only where the console is a terminal."""
-    shown = console is not None and console.is_terminal
-    with Progress(console=console, transient=True, disable=not shown) as progress:
-        bar = progress.add_task("blocks", total=None)
-
-        def on_progress(at: ScoringProgress) -> None:
-            left = at.remaining_seconds
-            note = f"{at.blocks_per_second:,.0f} blocks a second"
-            note += "" if left is None else f", {left:,.0f} s left"
-            progress.update(bar, completed=at.num_done, total=at.num_blocks, description=note)
-
-        yield on_progress

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import Progress
 
+from gradatim.progress import stage_progress
 from gradatim.settings import read_yaml, validated
 from gradatim.verbs.scores import load_kernel
 
@@ -33,7 +32,7 @@ def build(
     Args:
         spec: corpus, tokenizer and packing; a mapping is validated first.
         path: the store's folder; a half-built one is gone on with.
-        console: shows a progress bar where it is a terminal.
+        console: shows progress.
 
     Raises:
         InputError: the corpus cannot be read as asked.
@@ -46,7 +45,7 @@ def build(
     if not isinstance(spec, StoreSpec):
         spec = validated(StoreSpec, spec, where="store")
     load_kernel(console)
-    with _bytes_progress(console) as on_progress:
+    with stage_progress(console) as on_progress:
         return build_store(spec, Path(path), on_progress=on_progress)
 
 
@@ -321,18 +320,3 @@ def _store_sizes(spec: StudySpec) -> tuple[int, int]:
     if wanted.file or wanted.hf:
         return load_tokenizer(wanted).get_vocab_size(), spec.store.block_tokens
     return wanted.vocab_size, spec.store.block_tokens
-
-
-@contextmanager
-def _bytes_progress(console: Console | None) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar a stage, drawn only where the console is a terminal."""
-    shown = console is not None and console.is_terminal
-    with Progress(console=console, transient=True, disable=not shown) as progress:
-        bars: dict[str, Any] = {}
-
-        def on_progress(stage: str, done_bytes: int, total_bytes: int) -> None:
-            if stage not in bars:
-                bars[stage] = progress.add_task(stage, total=total_bytes or None)
-            progress.update(bars[stage], completed=done_bytes, total=total_bytes or None)
-
-        yield on_progress
