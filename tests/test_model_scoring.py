@@ -23,7 +23,7 @@ from gradatim.blocks.store import Store
 from gradatim.compute import Shape, forward_flops, rung_shape, training_flops
 from gradatim.difficulty.model_scores import LOSS_COLUMNS, ModelScores
 from gradatim.errors import MismatchError, RecordError, SpecError, StoreError
-from gradatim.evaluate import block_scoring, token_scorer
+from gradatim.evaluate import block_scoring
 from gradatim.evaluate.block_scoring import BlockScoring
 from gradatim.evaluate.token_scorer import NetworkScorer
 from gradatim.model import losses
