@@ -1,10 +1,20 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
+from fake_accelerators import fake_accelerators
 from gradatim.errors import SpecError
-from gradatim.train.device import compute_dtype, device_facts, flushed_denormals, limit_threads
+from gradatim.train.device import (
+    compute_dtype,
+    device_facts,
+    fetch,
+    flushed_denormals,
+    limit_threads,
+    own_device,
+)
 
 CPU = torch.device("cpu")
 
@@ -58,3 +68,63 @@ def test_the_device_is_described() -> None:
     assert facts["compute_dtype"] == "float32"
     assert facts["num_threads"] == torch.get_num_threads()
     assert facts["processor"]
+
+
+# The one device of a process
+
+
+def test_without_an_accelerator_the_device_is_the_processor() -> None:
+    assert own_device() == CPU
+    assert own_device(3) == CPU
+
+
+def test_a_device_is_set_and_used_with_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    current = fake_accelerators(monkeypatch, 4)
+    assert own_device() == torch.device("cuda", 0)
+    assert own_device(2) == torch.device("cuda", 2)
+    assert current[-1] == 2
+    assert own_device() == torch.device("cuda", 2)
+
+
+@pytest.mark.parametrize("index", [4, -1])
+def test_a_device_that_is_not_there_is_refused(index: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_accelerators(monkeypatch, 4)
+    with pytest.raises(SpecError, match=f"LOCAL_RANK: .* expected 0 to 3, .* got {index}"):
+        own_device(index)
+
+
+def test_what_is_fetched_is_awaited_on_its_own_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The current device is 0 and the tensor's 1: the event must be the second's, or none waits."""
+    calls: list[str] = []
+
+    class Losses:
+        device, shape, dtype = torch.device("cuda", 1), (3,), torch.float32
+
+    class OnHost:
+        def copy_(self, tensor: Any, *, non_blocking: bool) -> None:
+            assert non_blocking
+            calls.append(f"copy from {tensor.device}")
+
+        def numpy(self) -> str:
+            calls.append("read")
+            return "losses"
+
+    class Event:
+        def record(self, stream: str) -> None:
+            calls.append(f"record on {stream}")
+
+        def synchronize(self) -> None:
+            calls.append("wait")
+
+    fake_accelerators(monkeypatch, 2)
+    monkeypatch.setattr(torch, "empty", lambda *_shape, **_keywords: OnHost())
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"the stream of {device}")
+    losses = fetch(Losses())  # type: ignore[arg-type]
+    assert calls == ["copy from cuda:1", "record on the stream of cuda:1"]
+    assert losses() == "losses"  # type: ignore[comparison-overlap]
+    assert calls[2:] == ["wait", "read"]
+
+
+def test_on_the_processor_there_is_nothing_to_wait_for() -> None:
+    assert fetch(torch.arange(3.0))().tolist() == [0, 1, 2]

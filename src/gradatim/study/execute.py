@@ -24,7 +24,7 @@ from gradatim.compute import num_matmul_parameters
 from gradatim.errors import GradatimError
 from gradatim.record.spec import RunSpec, run_id
 from gradatim.study.single import run
-from gradatim.train.device import limit_threads
+from gradatim.train.device import limit_threads, own_device
 
 ONE_THREAD_PARAMETERS = 12e6
 """Above this many parameters a run gets all cores to itself."""
@@ -161,7 +161,7 @@ class _Pool:
 
 def _work(job: Job, slot: int, num_threads: int, parent: Connection) -> None:
     if torch.cuda.is_available():
-        torch.cuda.set_device(slot % torch.cuda.device_count())
+        own_device(slot % torch.cuda.device_count())
     limit_threads(num_threads)
     try:
         run(

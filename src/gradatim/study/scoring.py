@@ -33,7 +33,7 @@ from gradatim.train.checkpoint import (
     read_checkpoint,
     restore_weights,
 )
-from gradatim.train.device import compute_dtype, default_device, flushed_denormals
+from gradatim.train.device import compute_dtype, flushed_denormals, own_device
 
 Moment = int | float | Literal["last"]
 """A checkpoint of a run: the steps complete, a progress (a float, 0 to 1), or the last one."""
@@ -166,7 +166,7 @@ class _Loaded:
         return cls(run_id(spec), spec, checkpoint, network)
 
     def model(self, store: Store, scoring: BlockScoring, *, role: str, top_k: int | None) -> Model:
-        device = default_device()
+        device = own_device()
         dtype = compute_dtype(self.spec.precision, device)
         scorer = NetworkScorer(
             self.network.to(device), separator_id=store.separator_id, top_k=top_k, dtype=dtype

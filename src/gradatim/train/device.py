@@ -1,4 +1,4 @@
-"""The machine a run is on: threads, denormals, number formats, and a description of it all.
+"""The machine a run is on: cores, accelerator, denormals, number formats, a description of it all.
 
 Two settings decide whether a small machine is fast. Many processors (not all) handle denormal
 floats, below 1.2e-38, in microcode, many times slower than normal ones; attention and Adam's second
@@ -10,12 +10,14 @@ so `auto` means float32 there.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from gradatim.errors import SpecError
 
@@ -51,11 +53,53 @@ def flushed_denormals() -> Iterator[None]:
         torch.set_flush_denormal(were_flushed)
 
 
-def default_device(local_rank: int = 0) -> torch.device:
-    """The accelerator of this process where there is one, else the processor."""
-    if torch.cuda.is_available():
-        return torch.device("cuda", local_rank)
-    return torch.device("cpu")
+def own_device(index: int | None = None) -> torch.device:
+    """The one device of this process: an accelerator, made torch's current one, or the processor.
+
+    Being current matters: streams and events that name no device, and what others allocate, belong
+    to the current one.
+
+    Args:
+        index: of the accelerator among the visible ones; None is the current one: what was set in
+            this process before, at first number 0.
+
+    Raises:
+        SpecError: there is no accelerator of that number.
+    """
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    num_devices = torch.cuda.device_count()
+    index = torch.cuda.current_device() if index is None else index
+    if not 0 <= index < num_devices:
+        raise SpecError(
+            "this process has no accelerator of its own",
+            where="LOCAL_RANK",
+            expected=f"0 to {num_devices - 1}, the accelerators that are visible",
+            got=str(index),
+            remedy="Start no more processes a machine than it has accelerators",
+        )
+    torch.cuda.set_device(index)
+    return torch.device("cuda", index)
+
+
+def fetch(tensor: Tensor) -> Callable[[], NDArray[Any]]:
+    """Begin to copy a tensor to the host; the function given waits for that copy alone.
+
+    What is asked of the accelerator afterwards may still be running then. The event is recorded on
+    the stream of the tensor's own device, whichever is current.
+    """
+    if tensor.device.type != "cuda":
+        return tensor.numpy
+    on_host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    on_host.copy_(tensor, non_blocking=True)
+    copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    copied.record(torch.cuda.current_stream(tensor.device))
+
+    def wait() -> NDArray[Any]:
+        copied.synchronize()
+        return on_host.numpy()
+
+    return wait
 
 
 def compute_dtype(precision: Precision, device: torch.device) -> torch.dtype:

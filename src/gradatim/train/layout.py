@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from gradatim.errors import SpecError
-from gradatim.train.device import default_device
+from gradatim.train.device import own_device
 
 
 @dataclass(frozen=True)
@@ -68,15 +68,23 @@ def open_layout() -> Iterator[Layout]:
 
     Joins the process group where there are several, and leaves it again unless the caller had
     joined it before.
+
+    Raises:
+        SpecError: this process is one more than the machine has accelerators.
     """
     num_processes = int(os.environ.get("WORLD_SIZE", "1"))
-    device = default_device(int(os.environ.get("LOCAL_RANK", "0")))
     if num_processes == 1:
-        yield Layout(0, 1, device)
+        yield Layout(0, 1, own_device())
         return
+    # The rank counts over all machines, the local rank on this one, as accelerators do.
+    local_rank = os.environ.get("LOCAL_RANK")
+    device = own_device(None if local_rank is None else int(local_rank))
     joined_here = not dist.is_initialized()
     if joined_here:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        has_gpu = device.type == "cuda"
+        dist.init_process_group(
+            "nccl" if has_gpu else "gloo", device_id=device if has_gpu else None
+        )
     try:
         yield Layout(dist.get_rank(), dist.get_world_size(), device)
     finally:

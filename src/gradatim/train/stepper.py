@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gradatim.compute import Shape
 from gradatim.record.spec import RunSpec
-from gradatim.train.device import compute_dtype
+from gradatim.train.device import compute_dtype, fetch
 from gradatim.train.layout import Layout
 from gradatim.train.objectives import OBJECTIVES
 from gradatim.train.state import State
@@ -72,7 +72,8 @@ class Stepper:
                 loss, losses_b = self._losses(tokens[micro], progress)
             own_losses_b[micro] = losses_b
             if first + self._micro_blocks >= len(tokens):
-                losses_nats = self._fetch(losses_B)
+                self._layout.sum_in_place(losses_B)
+                losses_nats = fetch(losses_B)
             fraction = len(losses_b) / self._batch_blocks
             torch.autograd.backward(loss * fraction if fraction < 1 else loss)
         self.state.optimizer.join_gradients()
@@ -82,21 +83,6 @@ class Stepper:
     def update(self, rate: float) -> Tensor:
         """Take one optimizer step; gives the gradient norm before clipping."""
         return self.state.optimizer.update(rate)
-
-    def _fetch(self, losses_B: Tensor) -> Callable[[], Losses]:
-        self._layout.sum_in_place(losses_B)
-        if losses_B.device.type == "cpu":
-            return losses_B.numpy
-        on_host_B = torch.empty(losses_B.shape, pin_memory=True)
-        on_host_B.copy_(losses_B, non_blocking=True)
-        copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        copied.record(torch.cuda.current_stream(losses_B.device))
-
-        def wait() -> Losses:
-            copied.synchronize()
-            return on_host_B.numpy()
-
-        return wait
 
     def _precision(self) -> AbstractContextManager[Any]:
         if self.dtype == torch.float32:

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from fake_accelerators import fake_accelerators
+from gradatim.errors import SpecError
+from gradatim.train.layout import Layout, open_layout
+
+CPU = torch.device("cpu")
+
+
+def under_torchrun(monkeypatch: pytest.MonkeyPatch, **variables: int) -> list[Any]:
+    """The environment of one process of many, and a group that only notes what befalls it."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, str(value))
+    calls: list[Any] = []
+    monkeypatch.setattr(
+        dist, "init_process_group", lambda backend, *, device_id: calls.append((backend, device_id))
+    )
+    monkeypatch.setattr(dist, "get_rank", lambda: int(os.environ["RANK"]))
+    monkeypatch.setattr(dist, "get_world_size", lambda: int(os.environ["WORLD_SIZE"]))
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: calls.append("left"))
+    return calls
+
+
+def test_a_plain_process_is_alone_on_the_current_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_layout() as alone:
+        assert alone == Layout(0, 1, CPU)
+    fake_accelerators(monkeypatch, 2).append(1)
+    with open_layout() as alone:
+        assert alone.device == torch.device("cuda", 1)
+
+
+def test_on_several_machines_the_device_is_the_local_rank_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Third machine of four with two accelerators each: rank 5 is the second process there."""
+    current = fake_accelerators(monkeypatch, 2)
+    calls = under_torchrun(monkeypatch, WORLD_SIZE=8, RANK=5, LOCAL_RANK=1)
+    second = torch.device("cuda", 1)
+    with open_layout() as one_of_many:
+        assert one_of_many == Layout(5, 8, second)
+        assert not one_of_many.is_writer
+        assert current[-1] == 1
+    assert calls == [("nccl", second), "left"]
+
+
+def test_more_processes_than_accelerators_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_accelerators(monkeypatch, 2)
+    calls = under_torchrun(monkeypatch, WORLD_SIZE=3, RANK=2, LOCAL_RANK=2)
+    with pytest.raises(SpecError, match=r"LOCAL_RANK: .* 0 to 1, .* got 2"), open_layout():
+        pass
+    assert calls == []
