@@ -72,3 +72,20 @@ def test_two_processes_draw_the_same_blocks_and_learn_the_same(tmp_path: Path) -
     assert two.finish["order_hash"] == one.finish["order_hash"]
     assert two.environment["num_processes"] == 2
     assert one.environment["num_processes"] == 1
+
+
+def test_if_one_process_fails_the_other_ends(tmp_path: Path) -> None:
+    """Before the loop, by an error in it, by a SIGKILL; the writer and the other one."""
+    ends = [line.split("\t") for line in output_of(start("fail", str(tmp_path))).splitlines()]
+    assert len(ends) == 6
+    for failing, failure, seconds in ends:
+        assert float(seconds) < 10, failure
+        folder = tmp_path / f"{failing} {failure}"
+        other = (folder / f"{1 - int(failing)}.txt").read_text()
+        if failure == "has another store":
+            own = (folder / f"{failing}.txt").read_text()
+            assert own.startswith("MismatchError: ")
+            problem = own.removeprefix("MismatchError: ")
+            assert other == f"TrainingError: process {failing} of 2 failed: {problem}"
+        else:
+            assert other.startswith("TrainingError: another process of this run has ended")

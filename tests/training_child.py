@@ -3,6 +3,7 @@
     python training_child.py kill FOLDER SEED      kill at random moments, restart, until done
     python training_child.py crash FOLDER          kill at every call that touches a checkpoint
     python training_child.py parallel FOLDER       one of several processes (RANK, WORLD_SIZE set)
+    python training_child.py fail FOLDER           two processes at a time, one of which fails
 
 Forking a warm process costs milliseconds; starting one costs seconds.
 """
@@ -13,14 +14,19 @@ import os
 import random
 import shutil
 import signal
+import socket
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from gradatim.errors import GradatimError
 from gradatim.train.run import train
 from tiny_runs import HeldOutLoss, TinyStore, tiny_spec
 
@@ -45,6 +51,8 @@ def in_child(work: Callable[[], None]) -> int:
         try:
             work()
             status = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(status)
     return child
@@ -124,6 +132,53 @@ def kill_at_every_call(folder: Path) -> int:
             assert (folder / "crashed" / name).read_bytes() == expected, (call_number, name)
 
 
+class FailingStore(TinyStore):
+    """Fails in one of the processes, where it is opened or in the eighth step."""
+
+    failure = ""
+    num_reads = 0
+
+    def read(self, block_ids: NDArray[np.uint32]) -> NDArray[np.int64]:
+        self.num_reads += 1
+        if self.num_reads == 8 and self.failure == "dies in the loop":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.num_reads == 8 and self.failure == "raises in the loop":
+            raise OSError("the disk is gone")
+        return super().read(block_ids)
+
+
+def fail_in_one(folder: Path, failing: int, failure: str) -> None:
+    """Train in two processes of which one fails; each writes what it raised and when it ended."""
+    folder.mkdir(parents=True)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    together = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+
+    def work(rank: int) -> None:
+        os.environ.update(together, RANK=str(rank))
+        store = FailingStore()
+        if rank == failing:
+            store.failure = failure
+            if failure == "has another store":
+                store.fingerprint = "another"
+        try:
+            train(tiny_spec(2_000), folder / "run", store)  # type: ignore[arg-type]
+        except (GradatimError, OSError) as error:
+            (folder / f"{rank}.txt").write_text(f"{type(error).__name__}: {error}")
+        # The process lives on, as one does that caught the error: closing is not left to its end.
+        time.sleep(20 if rank == failing else 0)
+
+    children = [in_child(lambda rank=rank: work(rank)) for rank in (0, 1)]  # type: ignore[misc]
+    started = time.perf_counter()
+    assert not was_killed(children[1 - failing])
+    print(failing, failure, time.perf_counter() - started, sep="\t")
+    os.kill(children[failing], signal.SIGKILL)
+    was_killed(children[failing])
+
+
+FAILURES = ("has another store", "raises in the loop", "dies in the loop")
+
+
 def main() -> None:
     torch.set_num_threads(1)
     mode, folder = sys.argv[1], Path(sys.argv[2])
@@ -131,6 +186,10 @@ def main() -> None:
         print(kill_at_random_moments(folder, int(sys.argv[3])))
     elif mode == "crash":
         print(kill_at_every_call(folder))
+    elif mode == "fail":
+        for failing in (0, 1):
+            for failure in FAILURES:
+                fail_in_one(folder / f"{failing} {failure}", failing, failure)
     else:
         store = TinyStore()
         train(tiny_spec(20), folder, store, evaluate=HeldOutLoss(store))  # type: ignore[arg-type]

@@ -3,21 +3,31 @@
 Started plainly, a run is one process. Under `torchrun` every process computes the same global draw
 of blocks, trains on its slice, and sums gradients with the others, so the order of blocks does not
 depend on how many take part.
+
+One that fails takes the others with it. Before the loop they agree on it (`Layout.together`). In
+the loop it breaks the group, by an error or by dying, and the others' next exchange fails: with
+gloo at once. NCCL does not see a neighbour's death; there `torchrun`, which ends all when one ends
+badly, is relied on, as it is before the group stands, and behind it NCCL's own timeout, after which
+torch ends the process (its asynchronous error handling, on unless the environment says otherwise).
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import _abort_process_group
 
-from gradatim.errors import SpecError
+from gradatim.errors import SpecError, TrainingError
 from gradatim.train.device import own_device
+
+_TOLD_BYTES = 1000
+"""Of an error's text, what the other processes are told."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +62,73 @@ class Layout:
         return slice(first, last)
 
     def sum_in_place(self, tensor: Tensor) -> None:
-        """Replace a tensor by its sum over all processes."""
+        """Replace a tensor by its sum over all processes.
+
+        Raises:
+            TrainingError: another process has ended.
+        """
         if self.num_processes > 1:
-            dist.all_reduce(tensor)
+            with _exchange():
+                dist.all_reduce(tensor)
 
     def wait_for_all(self) -> None:
-        """Return once every process has come here."""
+        """Return once every process has come here.
+
+        Raises:
+            TrainingError: another process has ended.
+        """
         if self.num_processes > 1:
-            dist.barrier()
+            with _exchange():
+                dist.barrier()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """A block that ends well in all processes or in none; waits for all of them at its end.
+
+        Inside, nothing may be exchanged, for a process that fails there would be waited for.
+
+        Raises:
+            TrainingError: another process failed in its block, or has ended; names it and says why.
+        """
+        if self.num_processes == 1:
+            yield
+            return
+        try:
+            yield
+        except Exception as error:
+            with suppress(TrainingError):  # then the others know already
+                self._tell(str(error) or type(error).__name__)
+            raise
+        for rank, problem in enumerate(self._tell("")):
+            if problem:
+                raise TrainingError(f"process {rank} of {self.num_processes} failed: {problem}")
+
+    def _tell(self, problem: str) -> list[str]:
+        """What went wrong in each process, empty where nothing did; known to all on return."""
+        own = torch.zeros(_TOLD_BYTES, dtype=torch.uint8)
+        text = problem.encode()[:_TOLD_BYTES]
+        own[: len(text)] = torch.tensor(list(text), dtype=torch.uint8)
+        told = [torch.empty_like(own, device=self.device) for _ in range(self.num_processes)]
+        with _exchange():
+            dist.all_gather(told, own.to(self.device))
+        texts = [bytes(each.tolist()).rstrip(b"\0").decode(errors="ignore") for each in told]
+        if any(texts):
+            # Who leaves first breaks the group, and must not before the last has heard why.
+            with suppress(RuntimeError):
+                dist.barrier()
+        return texts
+
+
+@contextmanager
+def _exchange() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise TrainingError(
+            "another process of this run has ended or cannot be reached",
+            got=str(error).split(". ")[0],
+            remedy="See what that one says; the same command goes on from the last checkpoint",
+        ) from error
 
 
 @contextmanager
@@ -67,7 +136,7 @@ def open_layout() -> Iterator[Layout]:
     """The layout `torchrun` describes in the environment, or a single process.
 
     Joins the process group where there are several, and leaves it again unless the caller had
-    joined it before.
+    joined it before. With an error inside the group is broken, so that nobody waits for this one.
 
     Raises:
         SpecError: this process is one more than the machine has accelerators.
@@ -87,6 +156,9 @@ def open_layout() -> Iterator[Layout]:
         )
     try:
         yield Layout(dist.get_rank(), dist.get_world_size(), device)
-    finally:
+    except BaseException:
         if joined_here:
-            dist.destroy_process_group()
+            _abort_process_group()  # unlike leaving, this waits for nobody
+        raise
+    if joined_here:
+        dist.destroy_process_group()

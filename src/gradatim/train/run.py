@@ -79,22 +79,24 @@ def train(
         MismatchError: the folder's run was started with something else; lists what differs.
         RecordError: another process is writing this run, or its files are damaged.
         NotFiniteError: the loss became infinite or not a number.
+        TrainingError: another process of the run failed.
     """
     folder = Path(folder)
     with ExitStack() as stack:
         stack.enter_context(flushed_denormals())
         layout = stack.enter_context(open_layout())
-        if layout.is_writer:
-            stack.enter_context(run_lock(folder))
-        check_same_run(spec, folder, store)
-        check_machine(spec, layout.device, folder)
-        is_finished = _is_finished(folder)
-        layout.wait_for_all()
-        if not is_finished:
-            run = _Run(spec, folder, store, layout=layout, evaluate=evaluate)
-            run.restore()
+        with layout.together():
             if layout.is_writer:
-                run.writer = stack.enter_context(run.open_record())
+                stack.enter_context(run_lock(folder))
+            check_same_run(spec, folder, store)
+            check_machine(spec, layout.device, folder)
+            is_finished = _is_finished(folder)
+        if not is_finished:
+            with layout.together():
+                run = _Run(spec, folder, store, layout=layout, evaluate=evaluate)
+                run.restore()
+                if layout.is_writer:
+                    run.writer = stack.enter_context(run.open_record())
             run.go(on_progress, stop_after_steps)
             layout.wait_for_all()
     return Record.read(folder)
@@ -375,7 +377,6 @@ class _Run:
             self.ledger.restore(checkpoint.ledger)
             self.curriculum.restore(checkpoint.curriculum)
             self.stepper.state.restore(checkpoint.groups)
-        self.layout.wait_for_all()
 
 
 def _check_fit(spec: RunSpec, store: Store) -> None:
