@@ -13,7 +13,9 @@ import pytest
 import yaml
 from rich.console import Console
 
+from gradatim import verbs
 from gradatim.blocks.store import Store
+from gradatim.errors import SpecError
 from gradatim.record.spec import run_id
 from gradatim.study.execute import Job, JobEvent, run_locally
 from gradatim.study.feeding import block_labels, feeding
@@ -66,6 +68,16 @@ def test_a_study_runs_and_is_not_run_again(world_store: Store, tmp_path: Path) -
     assert set(table["label"].unique()) <= {f"band {band}" for band in range(1, 6)}
     for (_arm, _progress), rows in table.group_by("arm", "progress"):
         assert rows["share"].sum() == pytest.approx(1.0)
+
+
+def test_a_number_of_processes_that_cannot_be_meant_is_refused_before_anything_is_written(
+    world_store: Store, tmp_path: Path
+) -> None:
+    study_file = tmp_path / "study.yaml"
+    study_file.write_text(small_study(world_store).to_yaml(), encoding="utf-8")
+    with pytest.raises(SpecError, match="processes: a study needs a process; expected 1 or more"):
+        verbs.study(study_file, tmp_path / "out", num_processes=-1)
+    assert not (tmp_path / "out").exists()
 
 
 def test_feeding_is_labelled_by_what_stages_mix(world_store: Store) -> None:

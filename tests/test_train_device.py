@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from gradatim.train.device import (
     fetch,
     flushed_denormals,
     limit_threads,
+    num_usable_cores,
     own_device,
 )
 
@@ -128,3 +132,64 @@ def test_what_is_fetched_is_awaited_on_its_own_device(monkeypatch: pytest.Monkey
 
 def test_on_the_processor_there_is_nothing_to_wait_for() -> None:
     assert fetch(torch.arange(3.0))().tolist() == [0, 1, 2]
+
+
+# Cores
+
+
+def cores_of(folder: Path, groups: str, settings: dict[str, str]) -> int:
+    """What is usable of eight cores, with these lines in /proc/self/cgroup and files below."""
+    (folder / "groups").write_text(groups)
+    for name, content in settings.items():
+        path = folder / "mounted" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return num_usable_cores(folder / "groups", folder / "mounted")
+
+
+@pytest.mark.parametrize(
+    ("groups", "settings", "expected"),
+    [
+        pytest.param("0::/\n", {"cpu.max": "max 100000\n"}, 8, id="no quota"),
+        pytest.param("0::/\n", {"cpu.max": "250000 100000\n"}, 2, id="in a container"),
+        pytest.param("0::/\n", {"cpu.max": "50000 100000\n"}, 1, id="half a core"),
+        pytest.param("0::/\n", {"cpu.max": "6400000 100000\n"}, 8, id="more than there are"),
+        pytest.param("0::/a/b\n", {"a/cpu.max": "300000 100000"}, 3, id="the group around"),
+        pytest.param(
+            "0::/a/b\n",
+            {"a/cpu.max": "300000 100000", "a/b/cpu.max": "500000 100000"},
+            3,
+            id="the narrower",
+        ),
+        pytest.param("0::/of/the/host\n", {"cpu.max": "400000 100000"}, 4, id="the host's path"),
+        pytest.param(
+            "5:memory:/x\n4:cpu,cpuacct:/docker/x\n0::/\n",
+            {
+                "cpu,cpuacct/cpu.cfs_quota_us": "300000\n",
+                "cpu,cpuacct/cpu.cfs_period_us": "100000\n",
+            },
+            3,
+            id="version 1",
+        ),
+        pytest.param(
+            "4:cpu:/\n",
+            {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"},
+            8,
+            id="version 1 without a quota",
+        ),
+        pytest.param("0::/\n", {"cpu.max": "what is this"}, 8, id="unreadable"),
+    ],
+)
+def test_a_container_s_quota_bounds_the_cores(
+    groups: str,
+    settings: dict[str, str],
+    expected: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: set(range(8)), raising=False)
+    assert cores_of(tmp_path, groups, settings) == expected
+
+
+def test_without_control_groups_the_cores_are_those_of_the_machine(tmp_path: Path) -> None:
+    assert 1 <= num_usable_cores(tmp_path / "none", tmp_path) <= (os.cpu_count() or math.inf)

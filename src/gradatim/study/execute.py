@@ -1,33 +1,50 @@
 """Running many runs on one machine: a process a run, forked from a server that knows torch.
 
 Small networks run best with one thread a process and one process a core; large ones with all
-cores in one process. A run that fails, or is killed, stops nobody else.
+cores in one process. A run that fails, or is killed, stops nobody else: each process has a pipe of
+its own, in which it tells in short lines of JSON how far it is, and whatever breaks there is that
+run's failure alone. A process whose study has ended, however it did, ends at once.
 """
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
+import signal
+import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
 from gradatim.compute import num_matmul_parameters
-from gradatim.errors import GradatimError
+from gradatim.errors import GradatimError, SpecError
 from gradatim.record.spec import RunSpec, run_id
 from gradatim.study.single import run
-from gradatim.train.device import limit_threads, own_device
+from gradatim.train.device import limit_threads, num_usable_cores, own_device
 
 ONE_THREAD_PARAMETERS = 12e6
 """Above this many parameters a run gets all cores to itself."""
+
+PROGRESS_SECONDS = 0.25
+"""A run tells of its progress no more often than this."""
+
+_REASON_CHARACTERS = 2000
+_PIPE_BYTES = 2**16
+_END_SECONDS = 10
+
+EventKind = Literal["started", "progress", "finished", "failed"]
+OnEvent = Callable[["JobEvent"], None]
+Train = Callable[..., object]
+"""What a process does with its job; called like `gradatim.study.single.run`."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +74,7 @@ class JobEvent:
         reason: why it failed.
     """
 
-    kind: Literal["started", "progress", "finished", "failed"]
+    kind: EventKind
     job: Job
     progress: float = 0.0
     loss_nats: float | None = None
@@ -66,32 +83,45 @@ class JobEvent:
 
 def run_locally(
     jobs: Sequence[Job],
-    on_event: Callable[[JobEvent], None],
+    on_event: OnEvent,
     *,
     num_processes: int | None = None,
+    train: Train = run,
 ) -> None:
     """Run every job, longest first, as many at a time as the machine has cores or GPUs.
 
     Args:
         jobs: what to run; finished ones return at once, killed ones go on.
-        on_event: told of every start, progress, end and failure.
+        on_event: told of every start, end and failure, and a few times a second of progress.
         num_processes: at once; by default one a GPU where there are any, else one a core.
+        train: what a process does with its job.
 
     Raises:
+        SpecError: fewer than one process.
         KeyboardInterrupt: after the running processes were ended; their checkpoints stay.
     """
     slots, threads = machine_slots(num_processes)
     ordered = sorted(jobs, key=lambda job: -job.spec.budget_flops)
     wide = [job for job in ordered if _wants_all_cores(job)]
     narrow = [job for job in ordered if not _wants_all_cores(job)]
-    _Pool(1, slots * threads, on_event).run(wide)
-    _Pool(slots, threads, on_event).run(narrow)
+    _Pool(1, slots * threads, on_event, train).run(wide)
+    _Pool(slots, threads, on_event, train).run(narrow)
 
 
 def machine_slots(num_processes: int | None = None) -> tuple[int, int]:
-    """Processes at a time and threads a process on this machine."""
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    num_cores = num_cores or os.cpu_count() or 1
+    """Processes at a time and threads a process on this machine.
+
+    Raises:
+        SpecError: fewer than one process.
+    """
+    if num_processes is not None and num_processes < 1:
+        raise SpecError(
+            "a study needs a process",
+            where="processes",
+            expected="1 or more",
+            got=f"{num_processes}",
+        )
+    num_cores = num_usable_cores()
     slots = num_processes or torch.cuda.device_count() or num_cores
     return slots, max(1, num_cores // slots)
 
@@ -104,76 +134,148 @@ def _wants_all_cores(job: Job) -> bool:
 class _Pool:
     """A fixed number of slots, each holding one process and one job at a time."""
 
-    def __init__(
-        self, num_slots: int, num_threads: int, on_event: Callable[[JobEvent], None]
-    ) -> None:
-        methods = multiprocessing.get_all_start_methods()
-        self._context: ForkServerContext | SpawnContext = multiprocessing.get_context("spawn")
-        if "forkserver" in methods:
-            self._context = multiprocessing.get_context("forkserver")
-            self._context.set_forkserver_preload(["gradatim.study.single"])
-        self._num_slots = num_slots
+    def __init__(self, num_slots: int, num_threads: int, on_event: OnEvent, train: Train) -> None:
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["gradatim.study.single"])
+        self._free_slots = list(range(num_slots))
         self._num_threads = num_threads
         self._on_event = on_event
-        self._running: dict[Connection, tuple[Job, BaseProcess, int]] = {}
+        self._train = train
+        self._running: dict[Connection, _Worker] = {}
 
     def run(self, jobs: Sequence[Job]) -> None:
         waiting = list(jobs)
-        free_slots = list(range(self._num_slots))
         try:
             while waiting or self._running:
-                while waiting and free_slots:
-                    self._start(waiting.pop(0), free_slots.pop())
+                while waiting and self._free_slots:
+                    self._start(waiting.pop(0), self._free_slots.pop())
                 for ready in connection.wait(list(self._running)):
                     assert isinstance(ready, Connection)
-                    self._receive(ready, free_slots)
+                    self._hear(ready)
         finally:
-            for _job, process, _slot in self._running.values():
-                process.terminate()
-            for _job, process, _slot in self._running.values():
-                process.join()
+            for worker in self._running.values():
+                worker.process.terminate()
+            for worker in self._running.values():
+                worker.end()
 
     def _start(self, job: Job, slot: int) -> None:
         ours, theirs = self._context.Pipe(duplex=False)
         process = self._context.Process(
-            target=_work, args=(job, slot, self._num_threads, theirs), daemon=True
+            target=_work, args=(self._train, job, slot, self._num_threads, theirs), daemon=True
         )
         process.start()
         theirs.close()
-        self._running[ours] = (job, process, slot)
+        self._running[ours] = _Worker(job, slot, process, ours)
         self._on_event(JobEvent("started", job))
 
-    def _receive(self, ready: Connection, free_slots: list[int]) -> None:
-        job, process, slot = self._running[ready]
+    def _hear(self, ready: Connection) -> None:
+        worker = self._running[ready]
+        for event in worker.events():
+            if event.kind in ("finished", "failed"):
+                del self._running[ready]
+                worker.end()
+                self._free_slots.append(worker.slot)
+            self._on_event(event)
+            if ready not in self._running:
+                return
+
+
+@dataclass
+class _Worker:
+    """A process at its job, as the study sees it, and what of a line has come from it so far."""
+
+    job: Job
+    slot: int
+    process: BaseProcess
+    pipe: Connection
+    unread: bytes = b""
+
+    def events(self) -> list[JobEvent]:
+        """What the process has told, once there is something to read; the last may be its end.
+
+        Takes what is there and never waits for the rest of a line: half a one, from a process that
+        was killed or stopped in the middle, holds up nobody.
+        """
+        found: list[JobEvent] = []
         try:
-            event: JobEvent = ready.recv()
-        except EOFError:
-            process.join()
-            reason = f"the process ended without a word (exit code {process.exitcode})"
-            event = JobEvent("failed", job, reason=reason)
-        if event.kind in ("finished", "failed"):
-            del self._running[ready]
-            process.join()
-            ready.close()
-            free_slots.append(slot)
-        self._on_event(event)
+            told = os.read(self.pipe.fileno(), _PIPE_BYTES)
+            *lines, self.unread = (self.unread + told).split(b"\n")
+            for line in lines:
+                kind, progress, loss_nats, reason = json.loads(line)
+                if kind not in get_args(EventKind):
+                    raise ValueError(f"an event {kind!r}")
+                found.append(JobEvent(kind, self.job, float(progress), loss_nats, str(reason)))
+        except (OSError, ValueError, TypeError) as error:
+            self.process.kill()
+            reason = f"the process told what cannot be understood: {error}"
+            return [JobEvent("failed", self.job, reason=reason)]
+        if not told:
+            reason = f"the process ended without a word (exit code {self.end()})"
+            return [JobEvent("failed", self.job, reason=reason)]
+        return found
+
+    def end(self) -> int | None:
+        """Wait for the process to end, or make it; gives its exit code."""
+        self.process.join(_END_SECONDS)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self.pipe.close()
+        return self.process.exitcode
 
 
-def _work(job: Job, slot: int, num_threads: int, parent: Connection) -> None:
-    if torch.cuda.is_available():
-        own_device(slot % torch.cuda.device_count())
-    limit_threads(num_threads)
+# In the process of a job
+
+
+def _work(train: Train, job: Job, slot: int, num_threads: int, study: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the study ends its processes
+    threading.Thread(target=_end_with_the_study, daemon=True).start()
+    due_seconds = 0.0
+
+    def tell_progress(progress: float, loss_nats: float) -> None:
+        nonlocal due_seconds
+        if (now_seconds := time.monotonic()) >= due_seconds:
+            due_seconds = now_seconds + PROGRESS_SECONDS
+            _tell(study, "progress", progress, loss_nats)
+
     try:
-        run(
-            job.spec,
-            job.folder,
-            on_progress=lambda progress, loss: parent.send(
-                JobEvent("progress", job, progress, loss)
-            ),
-        )
+        limit_threads(num_threads)
+        if num_devices := torch.cuda.device_count():
+            own_device(slot % num_devices)  # more processes than devices share them, as was asked
+        train(job.spec, job.folder, on_progress=tell_progress)
     except GradatimError as error:
-        parent.send(JobEvent("failed", job, reason=str(error)))
+        _tell(study, "failed", reason=str(error))
     except Exception:
-        parent.send(JobEvent("failed", job, reason=traceback.format_exc()))
+        _tell(study, "failed", reason=traceback.format_exc())
     else:
-        parent.send(JobEvent("finished", job, progress=1.0))
+        _tell(study, "finished", 1.0)
+
+
+def _end_with_the_study() -> None:
+    """End this process as a kill would, for that is safe at any moment, once its study has ended.
+
+    The fork server is the parent that the kernel knows; what tells of the study is a pipe, which
+    the kernel closes with it.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os._exit(1)
+
+
+def _tell(
+    study: Connection,
+    kind: EventKind,
+    progress: float = 0.0,
+    loss_nats: float | None = None,
+    reason: str = "",
+) -> None:
+    """Write one line, short enough to go whole into the pipe without waiting for the reader."""
+    if len(reason) > _REASON_CHARACTERS:
+        half = _REASON_CHARACTERS // 2
+        reason = f"{reason[:half]} [...] {reason[-half:]}"
+    line = json.dumps([kind, progress, loss_nats, reason]) + "\n"
+    try:
+        os.write(study.fileno(), line.encode())
+    except OSError:  # nobody reads it: the study has ended
+        os._exit(1)

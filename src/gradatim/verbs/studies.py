@@ -297,8 +297,10 @@ def _run_study(
     spec: StudySpec, folder: Path, *, num_processes: int | None, console: Console | None
 ) -> StudyResult:
     from gradatim.blocks.store import Store
+    from gradatim.study.execute import machine_slots
     from gradatim.study.run import run_study
 
+    machine_slots(num_processes)  # refuses a number that cannot be meant before a store is built
     if spec.store is not None:
         store = build(spec.store, folder / "store", console=console)
     else:
