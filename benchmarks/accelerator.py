@@ -36,7 +36,7 @@ from gradatim.record.read import Record
 from gradatim.record.spec import Operation, RunSpec, StoreReference
 from gradatim.streams import run_key
 from gradatim.train.checkpoint import latest_step, read_checkpoint
-from gradatim.train.device import default_device, device_facts
+from gradatim.train.device import device_facts, own_device
 from gradatim.train.optimizer import AdamW
 from gradatim.train.run import train
 from random_store import random_store
@@ -138,7 +138,7 @@ class Correctness:
 
     def the_device_is_the_process_own(self) -> dict[str, Any]:
         """Tensors lie on the current device, by its index."""
-        device = default_device()
+        device = own_device()
         if device.type == "cpu":
             return {"device": "cpu", "ok": True}
         current = torch.cuda.current_device()
@@ -309,7 +309,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     started = time.perf_counter()
-    device = default_device()
+    device = own_device()
     results: dict[str, Any] = {"device": device_facts(device, torch.bfloat16)}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

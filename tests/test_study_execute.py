@@ -188,7 +188,7 @@ def test_every_slot_has_its_device_and_slots_beyond_the_last_share(
     monkeypatch.setattr(execute.signal, "signal", lambda *_arguments: None)
 
     def use(spec: RunSpec, folder: Path, *, on_progress: OnProgress) -> None:
-        with open_layout() as layout:
+        with open_layout("cuda") as layout:
             used.append(layout.device)
 
     for slot in range(4):

@@ -31,12 +31,12 @@ def under_torchrun(monkeypatch: pytest.MonkeyPatch, **variables: int) -> list[An
 
 
 def test_a_plain_process_is_alone_on_the_current_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    with open_layout() as alone:
+    with open_layout("cuda") as alone:
         assert alone == Layout(0, 1, CPU)
         with alone.together():
             alone.wait_for_all()
     fake_accelerators(monkeypatch, 2).append(1)
-    with open_layout() as alone:
+    with open_layout("cuda") as alone:
         assert alone.device == torch.device("cuda", 1)
 
 
@@ -47,7 +47,7 @@ def test_on_several_machines_the_device_is_the_local_rank_s(
     current = fake_accelerators(monkeypatch, 2)
     calls = under_torchrun(monkeypatch, WORLD_SIZE=8, RANK=5, LOCAL_RANK=1)
     second = torch.device("cuda", 1)
-    with open_layout() as one_of_many:
+    with open_layout("cuda") as one_of_many:
         assert one_of_many == Layout(5, 8, second)
         assert not one_of_many.is_writer
         assert current[-1] == 1
@@ -57,7 +57,7 @@ def test_on_several_machines_the_device_is_the_local_rank_s(
 def test_more_processes_than_accelerators_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     fake_accelerators(monkeypatch, 2)
     calls = under_torchrun(monkeypatch, WORLD_SIZE=3, RANK=2, LOCAL_RANK=2)
-    with pytest.raises(SpecError, match=r"LOCAL_RANK: .* 0 to 1, .* got 2"), open_layout():
+    with pytest.raises(SpecError, match=r"LOCAL_RANK: .* 0 to 1, .* got 2"), open_layout("cuda"):
         pass
     assert calls == []
 
@@ -66,14 +66,14 @@ def test_an_error_breaks_the_group_and_leaves_a_caller_s_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls = under_torchrun(monkeypatch, WORLD_SIZE=2, RANK=1)
-    with pytest.raises(KeyboardInterrupt), open_layout():
+    with pytest.raises(KeyboardInterrupt), open_layout("cuda"):
         raise KeyboardInterrupt
     assert calls == [("gloo", None), "broken"]
     calls.clear()
     monkeypatch.setattr(dist, "is_initialized", lambda: True)
-    with pytest.raises(KeyboardInterrupt), open_layout():
+    with pytest.raises(KeyboardInterrupt), open_layout("cuda"):
         raise KeyboardInterrupt
-    with open_layout():
+    with open_layout("cuda"):
         pass
     assert calls == []
 

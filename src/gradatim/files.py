@@ -12,11 +12,12 @@ import fcntl
 import json
 import os
 import shutil
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from gradatim.errors import GradatimError
 
@@ -99,7 +100,9 @@ def sync_names(folder: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path, busy: Callable[[str], GradatimError]) -> Iterator[None]:
+def locked(
+    path: Path, busy: Callable[[str], GradatimError], *, patience_seconds: float = 0.0
+) -> Iterator[None]:
     """Hold a lock file while the block runs; its folder is made where needed.
 
     The kernel holds the lock for as long as the process lives, so a killed one leaves none behind;
@@ -109,18 +112,21 @@ def locked(path: Path, busy: Callable[[str], GradatimError]) -> Iterator[None]:
     Args:
         path: the lock file.
         busy: makes the error for a lock that another process holds, from that process's id.
+        patience_seconds: wait so long for it: a process that was killed dies not at once.
 
     Raises:
         GradatimError: what `busy` made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
+        ends_at = time.monotonic() + patience_seconds
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            while not _is_locked(file):
+                if time.monotonic() >= ends_at:
+                    file.seek(0)
+                    raise busy(file.read(32).strip() or "unknown")
+                time.sleep(0.05)
         except OSError as error:
-            if error.errno in _HELD_BY_ANOTHER:
-                file.seek(0)
-                raise busy(file.read(32).strip() or "unknown") from None
             warnings.warn(
                 f"{path.parent}: this file system knows no locks ({error.strerror}); "
                 "let only one process write there",
@@ -130,3 +136,14 @@ def locked(path: Path, busy: Callable[[str], GradatimError]) -> Iterator[None]:
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
+
+
+def _is_locked(file: IO[str]) -> bool:
+    """Lock an open file; False where another process holds it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _HELD_BY_ANOTHER:
+            return False
+        raise
+    return True

@@ -22,7 +22,7 @@ from gradatim.errors import SpecError
 from gradatim.recipe import Recipe, Scoring
 from gradatim.record.spec import Control, EvaluationSpec, Operation, OptimizerSpec, RunSpec
 from gradatim.settings import read_yaml_file, validated
-from gradatim.train.device import default_device, resolved_precision
+from gradatim.train.device import kind_and_format
 from gradatim.train.identity import store_reference
 
 BASELINE = "uniform"
@@ -218,8 +218,7 @@ class StudySpec(BaseModel):
         """
         arms = self.planned_arms()
         references = {name: store_reference(store, arm.recipe) for name, arm in arms.items()}
-        device = default_device()
-        precision = resolved_precision(self.precision, device)
+        device, precision = kind_and_format(self.precision)
         shapes = {
             rung: self.shape(rung, vocab_size=store.vocab_size, context_tokens=store.block_tokens)
             for rung in self.rungs
@@ -237,7 +236,7 @@ class StudySpec(BaseModel):
                 optimizer=self.optimizer,
                 evaluation=self.evaluation,
                 scoring=self.scoring,
-                device="cuda" if device.type == "cuda" else "cpu",
+                device=device,
                 precision=precision,
                 compile=self.compile,
                 operation=Operation(

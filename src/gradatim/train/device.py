@@ -156,11 +156,14 @@ def compute_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
 
 
-def resolved_precision(
-    precision: Precision, device: torch.device
-) -> Literal["float32", "bfloat16"]:
-    """The number format that is really used: what a run's identity says."""
-    return "bfloat16" if compute_dtype(precision, device) == torch.bfloat16 else "float32"
+def kind_and_format(
+    precision: Precision,
+) -> tuple[Literal["cpu", "cuda"], Literal["float32", "bfloat16"]]:
+    """The kind of device and the number format that runs here really use: part of what they are."""
+    has_gpu = torch.cuda.is_available()
+    device = torch.device("cuda", torch.cuda.current_device()) if has_gpu else torch.device("cpu")
+    is_bf16 = compute_dtype(precision, device) == torch.bfloat16
+    return "cuda" if has_gpu else "cpu", "bfloat16" if is_bf16 else "float32"
 
 
 def device_facts(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:

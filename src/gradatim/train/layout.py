@@ -17,6 +17,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.distributed as dist
@@ -132,8 +133,11 @@ def _exchange() -> Iterator[None]:
 
 
 @contextmanager
-def open_layout() -> Iterator[Layout]:
+def open_layout(kind: Literal["cpu", "cuda"]) -> Iterator[Layout]:
     """The layout `torchrun` describes in the environment, or a single process.
+
+    Args:
+        kind: of device the run belongs on; a run of the processor stays there.
 
     Joins the process group where there are several, and leaves it again unless the caller had
     joined it before. With an error inside the group is broken, so that nobody waits for this one.
@@ -142,12 +146,14 @@ def open_layout() -> Iterator[Layout]:
         SpecError: this process is one more than the machine has accelerators.
     """
     num_processes = int(os.environ.get("WORLD_SIZE", "1"))
-    if num_processes == 1:
-        yield Layout(0, 1, own_device())
-        return
     # The rank counts over all machines, the local rank on this one, as accelerators do.
-    local_rank = os.environ.get("LOCAL_RANK")
-    device = own_device(None if local_rank is None else int(local_rank))
+    local_rank = os.environ.get("LOCAL_RANK") if num_processes > 1 else None
+    device = torch.device("cpu")
+    if kind == "cuda":
+        device = own_device(None if local_rank is None else int(local_rank))
+    if num_processes == 1:
+        yield Layout(0, 1, device)
+        return
     joined_here = not dist.is_initialized()
     if joined_here:
         has_gpu = device.type == "cuda"

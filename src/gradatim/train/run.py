@@ -44,6 +44,9 @@ from gradatim.train.stepper import Stepper
 
 OnProgress = Callable[[float, float], None]
 
+LOCK_PATIENCE_SECONDS = 2.0
+"""A study that was killed leaves workers that end within a second."""
+
 
 class Evaluate(Protocol):
     """What measures the network at fixed points of progress."""
@@ -84,7 +87,7 @@ def train(
     folder = Path(folder)
     with ExitStack() as stack:
         stack.enter_context(flushed_denormals())
-        layout = stack.enter_context(open_layout())
+        layout = stack.enter_context(open_layout(spec.device))
         with layout.together():
             if layout.is_writer:
                 stack.enter_context(run_lock(folder))
@@ -112,7 +115,7 @@ def run_lock(folder: Path) -> AbstractContextManager[None]:
             remedy="Wait for it, or stop it and call again: the run goes on where it was",
         )
 
-    return locked(folder / "lock", busy)
+    return locked(folder / "lock", busy, patience_seconds=LOCK_PATIENCE_SECONDS)
 
 
 def check_machine(spec: RunSpec, device: torch.device, folder: Path) -> None:

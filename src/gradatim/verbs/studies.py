@@ -95,13 +95,13 @@ def train(
     from gradatim.study.execute import Job, JobEvent
     from gradatim.study.progress import StudyProgress
     from gradatim.study.single import run
-    from gradatim.train.device import default_device, resolved_precision
+    from gradatim.train.device import kind_and_format
     from gradatim.train.identity import store_reference
 
     store = Store.open(Path(store_path))
     recipe = Recipe.load(Path(recipe_file)) if recipe_file else Recipe.parse({}, where="recipe")
     shape = rung_shape(rung, vocab_size=store.vocab_size, context_tokens=store.block_tokens)
-    device = default_device()
+    device, precision = kind_and_format("auto")
     spec = RunSpec(
         store=store_reference(store, recipe),
         rung=rung,
@@ -110,8 +110,8 @@ def train(
         recipe=recipe,
         budget_flops=tokens * training_flops(shape, shape.context_tokens) / shape.context_tokens,
         batch_blocks=batch_blocks,
-        device="cuda" if device.type == "cuda" else "cpu",
-        precision=resolved_precision("auto", device),
+        device=device,
+        precision=precision,
         operation=Operation(arm=recipe.data.kind),
     )
     job = Job(spec, Path(folder))
