@@ -83,6 +83,26 @@ def test_a_budget_in_flops_is_the_same_at_every_rung(world_store: Store) -> None
         ({"budget": {}}, "give exactly one of flops, tokens, tokens_per_parameter; got none"),
         ({"budget": {"flops": 1, "tokens": 2}}, "got flops, tokens"),
         ({"seeds": 0}, "give 1 to 100 seeds, or a list of them; got 0"),
+        ({"seeds": [0, 0]}, "seeds: seeds are whole numbers from 0, each once; got 0, 0"),
+        ({"seeds": [-1]}, "each once; got -1"),
+        ({"arms": {" ": {}}}, "arms: an arm needs a name"),
+        ({"name": ".."}, "name: wrong value; expected String should match pattern"),
+        (
+            {"arms": {"plain": {"data": {"kind": "uniform"}}}},
+            "arms.plain: means the same as uniform; expected arms that differ",
+        ),
+        (
+            {"arms": {"uniform": {"data": {"kind": "ceiling"}}}},
+            "arms.uniform: data.kind: the baseline reads uniformly.*got ceiling",
+        ),
+        (
+            {"recipe": {"data": {"kind": "ceiling"}}},
+            "arms.uniform: data.kind: the baseline reads uniformly",
+        ),
+        (
+            {"arms": {"c": {"data": {"kind": "ceiling", "sample": "budget"}}}},
+            "arms.c: data.sample: an arm draws from the study's sample; expected all; got budget",
+        ),
         ({"store": None}, "give either store .* or store_path"),
         ({"name": "a/b"}, "name: wrong value; expected String should match pattern"),
         ({"arms": {"x": {"dat": {}}}}, "arms.x.*dat"),

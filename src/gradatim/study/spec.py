@@ -88,7 +88,7 @@ class StudySpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
+    name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")
     question: str | None = None
     store: StoreSpec | None = None
     store_path: str | None = None
@@ -128,6 +128,21 @@ class StudySpec(BaseModel):
                 raise ValueError(f"give 1 to {MAX_SEEDS} seeds, or a list of them; got {seeds}")
             return tuple(range(seeds))
         return seeds
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_of_their_own(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if min(seeds) < 0 or max(seeds) >= 2**63 or len(set(seeds)) < len(seeds):
+            shown = ", ".join(map(str, seeds))
+            raise ValueError(f"seeds are whole numbers from 0, each once; got {shown}")
+        return seeds
+
+    @field_validator("arms")
+    @classmethod
+    def _arms_with_names(cls, arms: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        if any(not name.strip() for name in arms):
+            raise ValueError("an arm needs a name")
+        return arms
 
     @model_validator(mode="after")
     def _one_store(self) -> StudySpec:
