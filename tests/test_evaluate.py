@@ -42,7 +42,7 @@ class KnowingNetwork(Network):
 
 def small_network(store: Store, kind: type[Network] = Network) -> Network:
     return kind(
-        rung_shape("10k", vocab_size=store.vocab_size, context_tokens=store.block_tokens), seed=0
+        rung_shape("10k", vocab_size=store.vocab_size, context_tokens=store.block_tokens), key=0
     )
 
 

@@ -38,7 +38,7 @@ each_shape = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys()
 
 def stirred_network(shape: Shape) -> Network:
     """A network whose every parameter matters: no zeros in biases, no ones in norms."""
-    network = Network(shape, seed=3)
+    network = Network(shape, key=3)
     generator = torch.Generator().manual_seed(4)
     with torch.no_grad():
         for parameter in network.parameters():

@@ -95,7 +95,7 @@ def test_a_rank_by_counting_is_the_rank_by_sorting(family: str, seed: int, top_k
         {"family": family, "vocab_size": 40, "context_tokens": 8, "num_layers": 1}
         | {"width": 16, "num_heads": 2}
     )
-    network = Network(shape, seed=seed)
+    network = Network(shape, key=seed)
     tokens = np.random.default_rng(seed).integers(0, 40, (3, 8))
     found = NetworkScorer(network, separator_id=0, top_k=top_k).token_losses(tokens)
     with torch.no_grad():

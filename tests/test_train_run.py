@@ -18,6 +18,7 @@ from gradatim.errors import MismatchError, NotFiniteError, RecordError, SpecErro
 from gradatim.model.network import Network
 from gradatim.record import tables
 from gradatim.record.read import Record
+from gradatim.streams import run_key
 from gradatim.timelines.rate import rate_factor
 from gradatim.train.checkpoint import latest_step, load_network
 from gradatim.train.explain import explain
@@ -151,7 +152,9 @@ def test_the_record_holds_the_loss_of_each_block_at_its_visit(
     record = train(spec, tmp_path, store)
     tokens = torch.from_numpy(store.read(record.drawn_blocks()[0]))
     with torch.no_grad():
-        expected = Network(SHAPE, seed=spec.seed).token_losses(tokens).mean(dim=1)
+        expected = (
+            Network(SHAPE, key=run_key(spec.seed, spec.rung)).token_losses(tokens).mean(dim=1)
+        )
     assert record.block_losses()[0].tolist() == pytest.approx(expected.tolist(), rel=1e-5)
 
 

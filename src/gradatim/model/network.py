@@ -12,8 +12,6 @@ M width of the MLP, V vocabulary, N = B · T.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,6 +19,17 @@ from torch.nn import functional as F
 from gradatim.compute import Shape, parameter_counts
 from gradatim.model import fused
 from gradatim.model.losses import losses_and_ranks
+from gradatim.model.weights import draw_weights, initial_std
+
+
+class _Linear(nn.Linear):
+    def reset_parameters(self) -> None:
+        """Nothing: `initialise` draws the weights."""
+
+
+class _Embedding(nn.Embedding):
+    def reset_parameters(self) -> None:
+        """Nothing: `initialise` draws the weights."""
 
 
 class Norm(nn.Module):
@@ -48,8 +57,8 @@ class Attention(nn.Module):
         has_bias = shape.family == "gpt2"
         self.num_heads, self.num_kv_heads = shape.num_heads, shape.num_kv_heads
         self.head_width = shape.head_width
-        self.qkv = nn.Linear(shape.width, shape.width + 2 * shape.kv_width, bias=has_bias)
-        self.out = nn.Linear(shape.width, shape.width, bias=has_bias)
+        self.qkv = _Linear(shape.width, shape.width + 2 * shape.kv_width, bias=has_bias)
+        self.out = _Linear(shape.width, shape.width, bias=has_bias)
 
     def forward(self, normed_BTC: Tensor, turns: Tensor | None) -> Tensor:
         qkv = self.qkv(normed_BTC)
@@ -82,8 +91,8 @@ class Mlp(nn.Module):
         super().__init__()
         self.is_gated = shape.family == "llama"
         up_width = 2 * shape.mlp_width if self.is_gated else shape.mlp_width
-        self.up = nn.Linear(shape.width, up_width, bias=not self.is_gated)
-        self.down = nn.Linear(shape.mlp_width, shape.width, bias=not self.is_gated)
+        self.up = _Linear(shape.width, up_width, bias=not self.is_gated)
+        self.down = _Linear(shape.mlp_width, shape.width, bias=not self.is_gated)
 
     def forward(self, normed_BTC: Tensor) -> Tensor:
         if self.is_gated and fused.pays_on(normed_BTC):
@@ -114,33 +123,32 @@ class Layer(nn.Module):
 
 
 class Network(nn.Module):
-    """A language model of one shape, its weights drawn from a seed.
+    """A language model of one shape, its weights drawn from a key.
 
     A tied network has no `head`; the embedding is used in its place.
 
     Args:
         shape: the sizes; the parameters are asserted against `parameter_counts(shape)`.
-        seed: of the initial weights, the same bits on every machine (see `initialise`).
+        key: of the initial weights, a run's (`streams.run_key`) or a seed (see `initialise`).
     """
 
     turns: Tensor | None
 
-    def __init__(self, shape: Shape, *, seed: int = 0) -> None:
+    def __init__(self, shape: Shape, *, key: int | str = 0) -> None:
         super().__init__()
         self.shape = shape
         is_gpt2, is_tied = shape.family == "gpt2", shape.tied_embeddings
-        with torch.random.fork_rng(devices=[]):  # the modules' own initial weights are not used
-            self.embedding = nn.Embedding(shape.vocab_size, shape.width)
-            self.positions = nn.Embedding(shape.context_tokens, shape.width) if is_gpt2 else None
-            self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.num_layers))
-            self.final_norm = Norm(shape)
-            self.head = None if is_tied else nn.Linear(shape.width, shape.vocab_size, bias=False)
+        self.embedding = _Embedding(shape.vocab_size, shape.width)
+        self.positions = _Embedding(shape.context_tokens, shape.width) if is_gpt2 else None
+        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.num_layers))
+        self.final_norm = Norm(shape)
+        self.head = None if is_tied else _Linear(shape.width, shape.vocab_size, bias=False)
         turns = None if is_gpt2 else rotary_turns(shape)
         self.register_buffer("turns", turns, persistent=False)
         num_real = sum(parameter.numel() for parameter in self.parameters())
         num_counted = sum(parameter_counts(shape).values())
         assert num_real == num_counted, f"{num_real} parameters, but {num_counted} accounted for"
-        initialise(self, seed)
+        initialise(self, key)
 
     @property
     def head_weight(self) -> Tensor:
@@ -216,29 +224,24 @@ def rotate(x_BTHD: Tensor, turns: Tensor) -> Tensor:
     return turned.flatten(-2).to(x_BTHD.dtype)
 
 
-_EMBEDDING_STD = 0.02
+_CHUNK_WEIGHTS = 2**18  # drawn at a time; not visible in the numbers
 
 
 @torch.no_grad()
-def initialise(network: Network, seed: int) -> None:
-    """Draw all weights anew from a seed; the same bits on every machine and device.
+def initialise(network: Network, key: int | str) -> None:
+    """Draw all weights anew, by key and name (`draw_weights`): the same bits everywhere.
 
-    Embeddings have a standard deviation of 0.02, matrices of sqrt(2 / (5 fan-in)) (Nguyen and
-    Salazar, arXiv 1910.05895; 0.02 at width 1000), and those that write to the residual stream
-    sqrt(2 · layers) times less (GPT-2). Norms start at one, biases at zero. The distribution is
-    uniform, because the bits of a normal one depend on the machine's vector instructions.
+    Norms start at one, biases at zero.
     """
-    generator = torch.Generator().manual_seed(seed)
     for name, parameter in network.named_parameters():
         if parameter.is_meta:
             continue
         if parameter.ndim < 2:
             parameter.fill_(1.0 if name.endswith("norm.weight") else 0.0)
             continue
-        is_embedding = name.startswith(("embedding.", "positions."))
-        std = _EMBEDDING_STD if is_embedding else math.sqrt(2 / (5 * parameter.shape[1]))
-        if name.endswith(("attention.out.weight", "mlp.down.weight")):
-            std /= math.sqrt(2 * network.shape.num_layers)
-        bound = math.sqrt(3) * std
-        uniform = torch.rand(parameter.shape, generator=generator)
-        parameter.copy_(uniform.mul_(2 * bound).sub_(bound))
+        num_layers = network.shape.num_layers
+        std = initial_std(name, fan_in=parameter.shape[1], num_layers=num_layers)
+        flat = parameter.view(-1)
+        for start in range(0, len(flat), _CHUNK_WEIGHTS):
+            chunk = flat[start : start + _CHUNK_WEIGHTS]
+            chunk.copy_(torch.from_numpy(draw_weights(key, name, start, len(chunk), std=std)))

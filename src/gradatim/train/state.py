@@ -41,7 +41,7 @@ class State:
         self._make(shape)
 
     def _make(self, shape: Shape) -> None:
-        self.network = Network(shape, seed=int(self._key.partition("/")[0])).to(self._device)
+        self.network = Network(shape, key=self._key).to(self._device)
         self.network.train()
         self.optimizer = AdamW(self.network, self._settings)
 
