@@ -22,11 +22,11 @@ from typing import Any
 
 import torch
 
-from gradatim.blocks.score_tables import ScoreSource
+from gradatim.blocks.model_scores import ScoreSource
 from gradatim.blocks.store import Store
 from gradatim.compute import num_parameters, rung_shape
 from gradatim.difficulty.model_scores import ModelScores
-from gradatim.evaluate.block_scoring import BlockScoring, Model, score_store
+from gradatim.evaluate.model_scores import Model, ModelScoresSpec, score_store
 from gradatim.evaluate.token_scorer import NetworkScorer
 from gradatim.model.network import Network
 from gradatim.train.device import device_facts, flushed_denormals, limit_threads
@@ -63,11 +63,11 @@ def scoring_seconds(
         scoring_flops=scorer.scoring_flops(len(store.ids("train")), store.block_tokens),
         training_flops=0.0,
     )
-    scoring = BlockScoring(
+    spec = ModelScoresSpec(
         name="benchmark", settings=ModelScores(top_k=top_k), batch_blocks=batch_blocks
     )
     started = clock()
-    score_store(store, scoring, Model(scorer, source), reference_flops=0.0)
+    score_store(store, spec, Model(scorer, source), reference_flops=0.0)
     seconds: float = clock() - started
     for suffix in ("json", "parquet"):
         (store.path / "scores" / f"benchmark.{suffix}").unlink()
@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--rung", default="1m")
     parser.add_argument("--vocab-size", type=int, default=2048)
     parser.add_argument("--num-blocks", type=int, default=10_000, help="of the training split")
-    parser.add_argument("--batch-blocks", type=int, default=BlockScoring(name="a").batch_blocks)
+    parser.add_argument("--batch-blocks", type=int, default=ModelScoresSpec(name="a").batch_blocks)
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--top-k", type=int, default=10)

@@ -9,8 +9,8 @@ import pytest
 
 from gradatim.blocks import encoding, packing, table
 from gradatim.blocks.build import build
+from gradatim.blocks.difficulty import WITHOUT_WORDS, difficulty_columns
 from gradatim.blocks.journal import building_folder, building_lock
-from gradatim.blocks.scores import WITHOUT_WORDS, scores
 from gradatim.blocks.spec import StoreSpec
 from gradatim.blocks.store import Store
 from gradatim.corpus.split import split_of
@@ -71,7 +71,7 @@ def test_a_block_has_the_difficulty_bytes_and_text_of_its_own_tokens(store: Stor
 
 
 def test_text_without_words_counts_as_the_hardest() -> None:
-    columns = scores(["", "!? -", "The cat sat. It ran."])
+    columns = difficulty_columns(["", "!? -", "The cat sat. It ran."])
     for name, column in columns.items():
         assert column.dtype == np.float32
         assert column[:2].tolist() == [WITHOUT_WORDS[name]] * 2

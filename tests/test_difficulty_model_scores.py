@@ -24,7 +24,7 @@ from gradatim.difficulty.model_scores import (
     loss_columns,
     null_reasons,
     salt_ds,
-    score_blocks,
+    score_columns,
 )
 from gradatim.errors import SpecError
 
@@ -80,7 +80,7 @@ def test_what_has_no_number_is_null_with_its_reason() -> None:
     losses = np.array([[9, 1, 3], [9, math.nan, 3], [9, math.inf, 3], [math.nan, 1, 3]], np.float32)
     is_predicted = np.array([[False] * 3] + [[False, True, True]] * 3)
     everything = told(losses, is_predicted, np.ones_like(is_predicted))
-    columns = score_blocks(everything, ModelScores())
+    columns = score_columns(everything, ModelScores())
     assert list(columns) == [*LOSS_COLUMNS, "salt_ds"]
     for column in columns.values():
         assert column.reasons.tolist() == [NO_TOKEN, NOT_FINITE, NOT_FINITE, NOT_NULL]
@@ -97,12 +97,12 @@ def test_what_has_no_number_is_null_with_its_reason() -> None:
 def test_the_columns_are_what_the_settings_say() -> None:
     fake = FakeScorer(lambda tokens: told(tokens.astype(np.float32)))
     tokens = np.array([[7, 1, 2, 0, 4, 8]])
-    columns = score_blocks(fake.token_losses(tokens), ModelScores(top_k=3, mask="dropped"))
+    columns = score_columns(fake.token_losses(tokens), ModelScores(top_k=3, mask="dropped"))
     assert columns["salt_ds"].values.tolist() == [2.0]
     assert fake.calls[0] is tokens
-    assert tuple(score_blocks(told(is_in_top_k=None), ModelScores(top_k=None))) == LOSS_COLUMNS
+    assert tuple(score_columns(told(is_in_top_k=None), ModelScores(top_k=None))) == LOSS_COLUMNS
     with pytest.raises(SpecError, match="did not say which tokens are in its top k"):
-        score_blocks(told(is_in_top_k=None), ModelScores())
+        score_columns(told(is_in_top_k=None), ModelScores())
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_every_score_is_what_numpy_says_of_the_tokens_that_count(
     losses = random.exponential(2, shape).astype(np.float32)
     counted, kept = random.random(shape) < share, random.random(shape) < 0.5
     found = told(losses, counted, kept)
-    columns = score_blocks(found, ModelScores(mask="dropped"))
+    columns = score_columns(found, ModelScores(mask="dropped"))
     zeroed = salt_ds(found, mask="zeroed")
     for row in range(num_blocks):
         values = losses[row, counted[row]].astype(np.float64)
@@ -162,8 +162,8 @@ def test_what_does_not_count_changes_nothing(seed: int) -> None:
     top = random.random((3, 12)) < 0.5
     for mask in ("zeroed", "dropped"):
         settings = ModelScores(mask=mask)  # type: ignore[arg-type]
-        first = score_blocks(told(losses, counted, top), settings)
-        second = score_blocks(told(other.astype(np.float32), counted, top | ~counted), settings)
+        first = score_columns(told(losses, counted, top), settings)
+        second = score_columns(told(other.astype(np.float32), counted, top | ~counted), settings)
         for name, column in first.items():
             assert column.values.tolist() == second[name].values.tolist()
             assert column.reasons.tolist() == second[name].reasons.tolist()

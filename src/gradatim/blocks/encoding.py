@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
+from gradatim.blocks.difficulty import difficulty_columns
 from gradatim.blocks.packing import Bucket, BucketWriter, half_year_of
-from gradatim.blocks.scores import scores
 from gradatim.blocks.spec import StoreSpec
 from gradatim.blocks.store import TRAIN, token_dtype
 from gradatim.blocks.tokenizer import Vocabulary
@@ -170,7 +170,7 @@ def _append(
     dtype = token_dtype(vocabulary.size)
     num_tokens = 0
     half_years = half_year_of(
-        scores([passage.text for passage in passages])["reading_age"]
+        difficulty_columns([passage.text for passage in passages])["reading_age"]
     ).tolist()
     for passage, encoding, half_year in zip(passages, encodings, half_years, strict=True):
         ids = encoding.ids

@@ -5,7 +5,7 @@
     tokenizer.json   what the ids mean
     tasks.jsonl      evaluation items, in the graded world
     store.json       sizes, fingerprints, settings, and the report of the build
-    scores/          what models said of the blocks later (`blocks/score_tables.py`)
+    scores/          what models said of the blocks later (`blocks/model_scores.py`)
 
 A block's id is its row, for life. A store is written once (`blocks/build.py`), appears whole by
 one rename, and is never changed; tables of scores are only put beside it.
@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 from tokenizers import Tokenizer
 
-from gradatim.blocks import score_tables
-from gradatim.blocks.score_tables import ScoreTable
+from gradatim.blocks import model_scores
+from gradatim.blocks.model_scores import ScoreTable
 from gradatim.blocks.tokenizer import Vocabulary
 from gradatim.difficulty.bands import band_edges, band_of
 from gradatim.errors import StoreError
@@ -204,9 +204,9 @@ class Store:
         Raises:
             StoreError: there is no such column.
         """
-        scores = score_tables.split_column(name)
+        scores = model_scores.split_column(name)
         if scores is not None:
-            return score_tables.read_column(
+            return model_scores.read_column(
                 self.path, *scores, num_blocks=self.num_blocks, store_fingerprint=self.fingerprint
             )
         if name not in BLOCK_SCHEMA.names:
@@ -226,7 +226,7 @@ class Store:
         Raises:
             StoreError: there is none of that name, or it is damaged.
         """
-        return score_tables.read_table(self.path, name)
+        return model_scores.read_table(self.path, name)
 
     def ids(self, split: str) -> NDArray[np.uint32]:
         """Ids of the blocks of one split, ascending."""

@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 from numba import njit
 from numpy.typing import NDArray
 
+from gradatim.blocks.difficulty import difficulty_columns
 from gradatim.blocks.packing import Chain, Spans, read_chains, spans_of
-from gradatim.blocks.scores import scores
 from gradatim.blocks.store import BLOCK_SCHEMA, BLOCKS, HELD_OUT, TOKENS, TRAIN, token_dtype
 from gradatim.blocks.tokenizer import PASSAGE_BREAK, Vocabulary
 from gradatim.corpus.split import NgramOverlap
@@ -200,7 +200,7 @@ def _table(chunk: Chunk, texts: list[str], vocabulary: Vocabulary) -> pa.Table:
         "level": [chain.level] * num_rows,
         "source": _main_sources(chain, spans, vocabulary.num_bytes[tokens_BT]),
         "bytes": target_bytes,
-        **scores(texts),
+        **difficulty_columns(texts),
         "num_passages": span_counts,
         "spans": pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), span_values),
     }

@@ -19,7 +19,7 @@ from gradatim.cli.app import (
 )
 
 if TYPE_CHECKING:
-    from gradatim.blocks.score_tables import ScoreTable
+    from gradatim.blocks.model_scores import ScoreTable
     from gradatim.scoring.score import Scored
 
 

@@ -152,7 +152,7 @@ class BlockScores:
         return is_null
 
 
-def score_blocks(losses: TokenLosses, settings: ModelScores) -> dict[str, BlockScores]:
+def score_columns(losses: TokenLosses, settings: ModelScores) -> dict[str, BlockScores]:
     """Every column that one model gives, by the names of `settings.column_names`.
 
     Raises:

@@ -9,7 +9,7 @@ CORPUS_RARITY, TOKENS_PER_WORD = "corpus_rarity", "tokens_per_word"
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreColumn:
+class Metric:
     """A metric: its unit, what a higher value is, and what it measures."""
 
     unit: str
@@ -17,14 +17,14 @@ class ScoreColumn:
     describes: str
 
 
-def _harder(unit: str, describes: str) -> ScoreColumn:
-    return ScoreColumn(unit, "harder", describes)
+def _harder(unit: str, describes: str) -> Metric:
+    return Metric(unit, "harder", describes)
 
 
-COLUMNS: dict[str, ScoreColumn] = {
+COLUMNS: dict[str, Metric] = {
     "reading_age": _harder("years", "age at which the text reads easily"),
     "reading_age_sd": _harder("years", "standard deviation of the reading age"),
-    "flesch_reading_ease": ScoreColumn("points", "easier", "Flesch reading ease"),
+    "flesch_reading_ease": Metric("points", "easier", "Flesch reading ease"),
     "flesch_kincaid_grade": _harder("grade", "Flesch-Kincaid grade"),
     "flesch_kincaid_age": _harder("years", "Flesch-Kincaid grade and five years"),
     "gunning_fog": _harder("grade", "Gunning fog index"),

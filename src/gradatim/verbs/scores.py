@@ -14,7 +14,7 @@ from gradatim.progress import stage_progress
 from gradatim.settings import validated
 
 if TYPE_CHECKING:
-    from gradatim.blocks.score_tables import ScoreTable
+    from gradatim.blocks.model_scores import ScoreTable
     from gradatim.scoring.score import Scored
     from gradatim.scoring.spec import ScoringSpec
 
@@ -133,11 +133,11 @@ def score_blocks(
         StoreError: no store, or another process is making this table.
     """
     from gradatim.difficulty.model_scores import ModelScores
-    from gradatim.evaluate.block_scoring import BlockScoring
-    from gradatim.study.scoring import RunAt, parse_moment, score_with_run
+    from gradatim.evaluate.model_scores import ModelScoresSpec
+    from gradatim.study.model_scores import RunAt, parse_moment, score_with_run
 
     second = RunAt(Path(and_run), parse_moment(and_checkpoint)) if and_run else None
-    scoring = BlockScoring(
+    spec = ModelScoresSpec(
         name=name or Path(run_folder).resolve().name,
         settings=ModelScores(top_k=top_k, mask=mask),
         splits=splits,
@@ -148,7 +148,7 @@ def score_blocks(
             Path(store_path),
             RunAt(Path(run_folder), parse_moment(checkpoint)),
             second,
-            scoring=scoring,
+            spec=spec,
             replace=replace,
             on_progress=on_progress,
         )

@@ -16,7 +16,7 @@ from gradatim.difficulty.reading_age import reading_age
 WITHOUT_WORDS = {"reading_age": 40.0, "flesch_reading_ease": -100.0, "flesch_kincaid_grade": 35.0}
 
 
-def scores(texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+def difficulty_columns(texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
     """Column name to one finite number a text."""
     counts = count_batch(texts)
     columns = {

@@ -1,4 +1,4 @@
-"""Runs as rulers: the blocks of a store scored with the weights a run left.
+"""Runs as rulers: model scores of a store's blocks, by the weights a run left.
 
 One run gives the loss columns and `salt_ds`. A second one gives a difference: `learnability`, where
 both are checkpoints of the same run, else `excess_loss`.
@@ -13,15 +13,15 @@ from typing import Literal
 
 import torch
 
-from gradatim.blocks.score_tables import ScoreSource, ScoreTable
+from gradatim.blocks.model_scores import ScoreSource, ScoreTable
 from gradatim.blocks.store import Store
 from gradatim.compute import num_parameters
 from gradatim.difficulty.model_scores import EXCESS_LOSS, LEARNABILITY
 from gradatim.errors import GradatimError, MismatchError, RecordError, SpecError
-from gradatim.evaluate.block_scoring import (
-    BlockScoring,
+from gradatim.evaluate.model_scores import (
     Comparison,
     Model,
+    ModelScoresSpec,
     OnProgress,
     score_store,
 )
@@ -52,7 +52,7 @@ def score_with_run(
     run: RunAt,
     second: RunAt | None = None,
     *,
-    scoring: BlockScoring,
+    spec: ModelScoresSpec,
     replace: bool = False,
     on_progress: OnProgress | None = None,
 ) -> ScoreTable:
@@ -66,7 +66,7 @@ def score_with_run(
         second: subtracted from it. With a second checkpoint of the same run the difference is
             `learnability` (give the early one first), else `excess_loss` (give the current or small
             model first, then the reference or the large one).
-        scoring: name of the table, columns, splits, batch.
+        spec: name of the table, columns, splits, batch.
         replace: overwrite a table of that name that was made otherwise.
         on_progress: called after every batch with "scoring", blocks done and blocks in all.
 
@@ -95,9 +95,9 @@ def score_with_run(
     with flushed_denormals():
         return score_store(
             store,
-            scoring,
-            loaded.model(store, scoring, role=roles[0], top_k=scoring.settings.top_k),
-            other.model(store, scoring, role=roles[1], top_k=None) if other else None,
+            spec,
+            loaded.model(store, spec.splits, role=roles[0], top_k=spec.settings.top_k),
+            other.model(store, spec.splits, role=roles[1], top_k=None) if other else None,
             comparison=comparison,
             reference_flops=_training_flops(loaded, other),
             replace=replace,
@@ -165,13 +165,15 @@ class _Loaded:
         network.requires_grad_(False)
         return cls(run_id(spec), spec, checkpoint, network)
 
-    def model(self, store: Store, scoring: BlockScoring, *, role: str, top_k: int | None) -> Model:
+    def model(
+        self, store: Store, splits: tuple[str, ...], *, role: str, top_k: int | None
+    ) -> Model:
         device = own_device()
         dtype = compute_dtype(self.spec.precision, device)
         scorer = NetworkScorer(
             self.network.to(device), separator_id=store.separator_id, top_k=top_k, dtype=dtype
         )
-        num_blocks = sum(len(store.ids(split)) for split in scoring.splits)
+        num_blocks = sum(len(store.ids(split)) for split in splits)
         source = ScoreSource(
             role=role,
             run=self.run,

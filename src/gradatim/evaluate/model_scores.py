@@ -1,4 +1,4 @@
-"""Scoring the blocks of a store with one model or two, and writing the table beside it.
+"""What one model or two say of the blocks of a store, and the table of it beside the store.
 
 Blocks are read from the memory map a batch at a time, and what comes of them is appended to one
 file, in a folder that one process holds; killed and called again, scoring goes on behind the last
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from gradatim import files
 from gradatim.blocks.journal import Journal, building_lock, sweep
-from gradatim.blocks.score_tables import (
+from gradatim.blocks.model_scores import (
     SCORES_FOLDER,
     ScoreColumn,
     ScoreSource,
@@ -43,7 +43,7 @@ from gradatim.difficulty.model_scores import (
     excess_loss,
     learnability,
     loss_columns,
-    score_blocks,
+    score_columns,
 )
 from gradatim.errors import MismatchError, SpecError, StoreError
 
@@ -61,8 +61,8 @@ OnProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class BlockScoring:
-    """What is to be scored, and how.
+class ModelScoresSpec:
+    """Which blocks are to be scored, and how.
 
     Args:
         name: of the table; a column is called `name/column` elsewhere.
@@ -97,7 +97,7 @@ class Model:
 
 def score_store(
     store: Store,
-    scoring: BlockScoring,
+    spec: ModelScoresSpec,
     model: Model,
     second: Model | None = None,
     *,
@@ -110,7 +110,7 @@ def score_store(
 
     Args:
         store: its `scores` folder is written to.
-        scoring: what is asked for.
+        spec: what is asked for.
         model: gives the loss columns and `salt_ds`.
         second: gives one more column, the first model's mean loss minus this one's.
         comparison: what that column is: `learnability` (early, late) or `excess_loss`.
@@ -123,20 +123,20 @@ def score_store(
         StoreError: another process is making it, or the store has no block in the splits.
     """
     models = (model, second) if second else (model,)
-    block_ids = np.sort(np.concatenate([store.ids(split) for split in set(scoring.splits)]))
+    block_ids = np.sort(np.concatenate([store.ids(split) for split in set(spec.splits)]))
     if len(block_ids) == 0:
-        raise StoreError(f"no block in {', '.join(scoring.splits)} to score", where=str(store.path))
-    described = _described(scoring.settings, comparison if second else None)
-    wanted = _wanted(store, scoring, models, described, len(block_ids), reference_flops)
-    path = store.path / SCORES_FOLDER / scoring.name
+        raise StoreError(f"no block in {', '.join(spec.splits)} to score", where=str(store.path))
+    described = _described(spec.settings, comparison if second else None)
+    wanted = _wanted(store, spec, models, described, len(block_ids), reference_flops)
+    path = store.path / SCORES_FOLDER / spec.name
     if _is_there(store.path, wanted, replace=replace):
         sweep(path)
-        return read_table(store.path, scoring.name)
+        return read_table(store.path, spec.name)
     with building_lock(path, "making these scores") as folder:
         Journal(folder, wanted.model_dump(mode="json"))  # removes what another call left
-        chunk_blocks = CHUNK_BATCHES * scoring.batch_blocks
+        chunk_blocks = CHUNK_BATCHES * spec.batch_blocks
         rows = _Rows(folder / _ROWS, list(described), block_ids, chunk_blocks)
-        work = _Scoring(store, scoring, models, comparison)
+        work = _Work(store, spec, models, comparison)
         work.fill(rows, len(block_ids), on_progress)
         table = write_table(store.path, wanted, rows.groups())
         files.remove(folder)
@@ -145,7 +145,7 @@ def score_store(
 
 def _wanted(
     store: Store,
-    scoring: BlockScoring,
+    spec: ModelScoresSpec,
     models: Sequence[Model],
     columns: dict[str, ScoreColumn],
     num_blocks: int,
@@ -154,16 +154,16 @@ def _wanted(
     """The table that is asked for, its values not yet known."""
     sources = tuple(each.source for each in models)
     return ScoreTable(
-        name=scoring.name,
+        name=spec.name,
         store_fingerprint=store.fingerprint,
-        splits=scoring.splits,
+        splits=spec.splits,
         num_blocks=num_blocks,
         num_null={},
         columns=columns,
         settings={
-            "top_k": scoring.settings.top_k,
-            "mask": scoring.settings.mask,
-            "batch_blocks": scoring.batch_blocks,
+            "top_k": spec.settings.top_k,
+            "mask": spec.settings.mask,
+            "batch_blocks": spec.batch_blocks,
         },
         sources=sources,
         scoring_flops=sum(source.scoring_flops for source in sources),
@@ -237,11 +237,11 @@ def _check(data: bytes) -> bytes:
 
 
 @dataclass(frozen=True)
-class _Scoring:
+class _Work:
     """The work of one call."""
 
     store: Store
-    scoring: BlockScoring
+    spec: ModelScoresSpec
     models: Sequence[Model]
     comparison: Comparison
 
@@ -251,8 +251,8 @@ class _Scoring:
         num_done = num_blocks - sum(len(ids) for ids in missing)
         for chunk_ids in missing:
             chunk = np.empty(len(chunk_ids), rows.dtype)
-            for start in range(0, len(chunk_ids), self.scoring.batch_blocks):
-                here = slice(start, start + self.scoring.batch_blocks)
+            for start in range(0, len(chunk_ids), self.spec.batch_blocks):
+                here = slice(start, start + self.spec.batch_blocks)
                 for at, scores in enumerate(self._batch(chunk_ids[here])):
                     chunk["values"][here, at] = scores.values
                     chunk["reasons"][here, at] = scores.reasons
@@ -265,7 +265,7 @@ class _Scoring:
         """The columns of some blocks, in the order of the table."""
         tokens_BT = self.store.read(block_ids)
         first, *others = self.models
-        columns = score_blocks(first.scorer.token_losses(tokens_BT), self.scoring.settings)
+        columns = score_columns(first.scorer.token_losses(tokens_BT), self.spec.settings)
         yield from columns.values()
         for other in others:
             theirs = loss_columns(other.scorer.token_losses(tokens_BT))["loss_mean"]

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from gradatim.difficulty.model_scores import TokenLosses, Tokens
-from gradatim.evaluate.block_scoring import BlockScoring
+from gradatim.evaluate.model_scores import ModelScoresSpec
 from gradatim.evaluate.token_scorer import NetworkScorer
-from gradatim.study.scoring import RunAt, score_with_run
+from gradatim.study.model_scores import RunAt, score_with_run
 
 
 def slow_down(seconds: float) -> None:
@@ -33,6 +33,6 @@ if __name__ == "__main__":
     score_with_run(
         store,
         RunAt(folder),
-        scoring=BlockScoring(name=name, batch_blocks=2),
+        spec=ModelScoresSpec(name=name, batch_blocks=2),
         on_progress=lambda _, num_done, __: print(num_done, flush=True),
     )

@@ -17,25 +17,26 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradatim.blocks import score_tables
-from gradatim.blocks.score_tables import read_table
+from gradatim.blocks import model_scores as tables
+from gradatim.blocks.model_scores import read_table
 from gradatim.blocks.store import Store
 from gradatim.compute import Shape, forward_flops, rung_shape, training_flops
 from gradatim.difficulty.model_scores import LOSS_COLUMNS, ModelScores
 from gradatim.errors import MismatchError, RecordError, SpecError, StoreError
-from gradatim.evaluate import block_scoring
-from gradatim.evaluate.block_scoring import BlockScoring
+from gradatim.evaluate import model_scores as passes
+from gradatim.evaluate import token_scorer
+from gradatim.evaluate.model_scores import ModelScoresSpec
 from gradatim.evaluate.token_scorer import NetworkScorer
 from gradatim.model import losses
 from gradatim.model.network import Network
 from gradatim.record.spec import RunSpec, StoreReference, run_id
+from gradatim.study.model_scores import RunAt, checkpoint_step, parse_moment, score_with_run
 from gradatim.study.plan import plan
-from gradatim.study.scoring import RunAt, checkpoint_step, parse_moment, score_with_run
 from gradatim.study.single import run
 from gradatim.study.spec import parse_study
 from gradatim.train.checkpoint import kept_steps, load_network
 
-CHILD = Path(__file__).with_name("model_scoring_child.py")
+CHILD = Path(__file__).with_name("model_scores_child.py")
 NUM_STEPS = 12
 
 
@@ -126,9 +127,9 @@ def test_rows_taken_a_few_at_a_time_give_the_same(monkeypatch: pytest.MonkeyPatc
 
 def test_a_run_scores_its_store(store: Store, reference: Path) -> None:
     seen: list[tuple[str, int, int]] = []
-    scoring = BlockScoring(name="ref", settings=ModelScores(top_k=20), batch_blocks=8)
+    spec = ModelScoresSpec(name="ref", settings=ModelScores(top_k=20), batch_blocks=8)
     table = score_with_run(
-        store.path, RunAt(reference), scoring=scoring, on_progress=lambda *told: seen.append(told)
+        store.path, RunAt(reference), spec=spec, on_progress=lambda *told: seen.append(told)
     )
     ids = store.ids("train")
     shape = reference_spec(store).shape
@@ -160,8 +161,8 @@ def test_a_run_scores_its_store(store: Store, reference: Path) -> None:
 def test_the_store_gives_its_scores_as_columns_and_stays_what_it_was(
     store: Store, reference: Path
 ) -> None:
-    scoring = BlockScoring(name="ref", splits=("held_out", "train"))
-    score_with_run(store.path, RunAt(reference), scoring=scoring)
+    spec = ModelScoresSpec(name="ref", splits=("held_out", "train"))
+    score_with_run(store.path, RunAt(reference), spec=spec)
     column = store.column("ref/loss_mean")
     scored = np.union1d(store.ids("train"), store.ids("held_out"))
     assert column.shape == (store.num_blocks,)
@@ -174,7 +175,7 @@ def test_the_store_gives_its_scores_as_columns_and_stays_what_it_was(
 
 
 def test_changed_values_are_noticed(store: Store, reference: Path) -> None:
-    score_with_run(store.path, RunAt(reference), scoring=BlockScoring(name="ref"))
+    score_with_run(store.path, RunAt(reference), spec=ModelScoresSpec(name="ref"))
     path = store.path / "scores" / "ref.parquet"
     rows = pq.read_table(path)
     turned = rows.set_column(1, rows.schema.field(1), rows[1].take(list(range(len(rows)))[::-1]))
@@ -184,7 +185,7 @@ def test_changed_values_are_noticed(store: Store, reference: Path) -> None:
 
 
 def test_scores_of_another_store_are_refused(store: Store, reference: Path) -> None:
-    score_with_run(store.path, RunAt(reference), scoring=BlockScoring(name="ref"))
+    score_with_run(store.path, RunAt(reference), spec=ModelScoresSpec(name="ref"))
     path = store.path / "store.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"fingerprint": "another"}))
@@ -195,32 +196,32 @@ def test_scores_of_another_store_are_refused(store: Store, reference: Path) -> N
 def test_asked_again_nothing_is_done_and_asked_otherwise_it_is_refused(
     store: Store, reference: Path
 ) -> None:
-    scoring = BlockScoring(name="ref")
-    score_with_run(store.path, RunAt(reference), scoring=scoring)
+    spec = ModelScoresSpec(name="ref")
+    score_with_run(store.path, RunAt(reference), spec=spec)
     before = files_of(store, "ref")
     again = score_with_run(
         store.path,
         RunAt(reference),
-        scoring=scoring,
+        spec=spec,
         on_progress=lambda *_: pytest.fail("scored again"),
     )
     assert again.fingerprint == read_table(store.path, "ref").fingerprint
     assert files_of(store, "ref") == before
-    other = BlockScoring(name="ref", settings=ModelScores(mask="dropped"))
+    other = ModelScoresSpec(name="ref", settings=ModelScores(mask="dropped"))
     with pytest.raises(MismatchError, match=r"ref\.json: other scores lie there.*settings"):
-        score_with_run(store.path, RunAt(reference), scoring=other)
-    score_with_run(store.path, RunAt(reference), scoring=other, replace=True)
+        score_with_run(store.path, RunAt(reference), spec=other)
+    score_with_run(store.path, RunAt(reference), spec=other, replace=True)
     assert read_table(store.path, "ref").settings["mask"] == "dropped"
 
 
 def test_killed_while_it_scores_it_goes_on_to_the_same_bytes(store: Store, reference: Path) -> None:
     def score(name: str) -> list[int]:
         seen: list[int] = []
-        scoring = BlockScoring(name=name, batch_blocks=2)
+        spec = ModelScoresSpec(name=name, batch_blocks=2)
         score_with_run(
             store.path,
             RunAt(reference),
-            scoring=scoring,
+            spec=spec,
             on_progress=lambda _, num_done, __: seen.append(num_done),
         )
         return seen
@@ -259,8 +260,8 @@ def test_killed_while_it_scores_it_goes_on_to_the_same_bytes(store: Store, refer
 def test_what_a_loss_of_power_damaged_is_made_again(
     store: Store, reference: Path, loss: str
 ) -> None:
-    scoring = BlockScoring(name="ref", batch_blocks=2)
-    score_with_run(store.path, RunAt(reference), scoring=scoring)
+    spec = ModelScoresSpec(name="ref", batch_blocks=2)
+    score_with_run(store.path, RunAt(reference), spec=spec)
     undisturbed = files_of(store, "ref")
     for suffix in ("parquet", "json"):
         (store.path / "scores" / f"ref.{suffix}").unlink()
@@ -273,7 +274,7 @@ def test_what_a_loss_of_power_damaged_is_made_again(
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        score_with_run(store.path, RunAt(reference), scoring=scoring, on_progress=break_off)
+        score_with_run(store.path, RunAt(reference), spec=spec, on_progress=break_off)
     assert names[0] == names[-1] == ["journal.json", "lock", "rows.bin"]
     rows = building / "rows.bin"
     kept = rows.read_bytes()
@@ -288,7 +289,7 @@ def test_what_a_loss_of_power_damaged_is_made_again(
     score_with_run(
         store.path,
         RunAt(reference),
-        scoring=scoring,
+        spec=spec,
         on_progress=lambda _, num_done, __: seen.append(num_done),
     )
     assert seen[0] == (64 if loss == "other" else 128) + 2
@@ -298,14 +299,14 @@ def test_what_a_loss_of_power_damaged_is_made_again(
 def test_a_table_of_many_groups_is_the_same_table(
     store: Store, reference: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scoring = BlockScoring(name="ref", settings=ModelScores(mask="dropped"), batch_blocks=2)
-    whole = score_with_run(store.path, RunAt(reference), scoring=scoring)
+    spec = ModelScoresSpec(name="ref", settings=ModelScores(mask="dropped"), batch_blocks=2)
+    whole = score_with_run(store.path, RunAt(reference), spec=spec)
     column = store.column("ref/salt_ds")
     for suffix in ("parquet", "json"):
         (store.path / "scores" / f"ref.{suffix}").unlink()
-    monkeypatch.setattr(block_scoring, "GROUP_BLOCKS", 130)
-    monkeypatch.setattr(score_tables, "_ROWS_A_BATCH", 50)
-    assert score_with_run(store.path, RunAt(reference), scoring=scoring) == whole
+    monkeypatch.setattr(passes, "GROUP_BLOCKS", 130)
+    monkeypatch.setattr(tables, "_ROWS_A_BATCH", 50)
+    assert score_with_run(store.path, RunAt(reference), spec=spec) == whole
     assert pq.ParquetFile(store.path / "scores" / "ref.parquet").num_row_groups > 2
     assert np.array_equal(store.column("ref/salt_ds"), column, equal_nan=True)
 
@@ -316,34 +317,34 @@ def test_a_table_of_many_groups_is_the_same_table(
 def test_learnability_of_two_checkpoints_of_one_run(store: Store, reference: Path) -> None:
     early_step = checkpoint_step(reference, 0.25)
     assert kept_steps(reference) == [early_step, NUM_STEPS] == [3, NUM_STEPS]
-    scoring = BlockScoring(name="learned")
-    table = score_with_run(store.path, RunAt(reference, 0.25), RunAt(reference), scoring=scoring)
+    spec = ModelScoresSpec(name="learned")
+    table = score_with_run(store.path, RunAt(reference, 0.25), RunAt(reference), spec=spec)
     assert [(source.role, source.step) for source in table.sources] == [("early", 3), ("late", 12)]
     # Both forward passes are paid for, and the run's training once.
     assert table.scoring_flops == 2 * table.sources[0].scoring_flops
     assert table.reference_flops == table.sources[1].training_flops
     columns = {}
     for name, at in (("early", 3), ("late", NUM_STEPS)):
-        score_with_run(store.path, RunAt(reference, at), scoring=BlockScoring(name=name))
+        score_with_run(store.path, RunAt(reference, at), spec=ModelScoresSpec(name=name))
         columns[name] = store.column(f"{name}/loss_mean")
     learned = store.column("learned/learnability")
     ids = store.ids("train")
     np.testing.assert_allclose(learned[ids], (columns["early"] - columns["late"])[ids], atol=1e-5)
     assert learned[ids].mean() > 0.01
     with pytest.raises(SpecError, match=r"learnability is .*; got 12 and 3"):
-        score_with_run(store.path, RunAt(reference), RunAt(reference, 3), scoring=scoring)
+        score_with_run(store.path, RunAt(reference), RunAt(reference, 3), spec=spec)
 
 
 def test_excess_loss_of_two_runs(store: Store, reference: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     run(reference_spec(Store.open(reference.parent / "store"), seed=1), other)
     table = score_with_run(
-        store.path, RunAt(reference), RunAt(other), scoring=BlockScoring(name="excess")
+        store.path, RunAt(reference), RunAt(other), spec=ModelScoresSpec(name="excess")
     )
     assert [source.role for source in table.sources] == ["current", "reference"]
     assert "excess_loss" in table.columns
     assert table.reference_flops == sum(source.training_flops for source in table.sources)
-    score_with_run(store.path, RunAt(other), scoring=BlockScoring(name="other"))
+    score_with_run(store.path, RunAt(other), spec=ModelScoresSpec(name="other"))
     excess, theirs = store.column("excess/excess_loss"), store.column("other/loss_mean")
     expected = store.column("excess/loss_mean") - theirs
     np.testing.assert_allclose(excess[store.ids("train")], expected[store.ids("train")], atol=1e-5)
@@ -355,7 +356,7 @@ def test_excess_loss_of_two_runs(store: Store, reference: Path, tmp_path: Path) 
 def test_a_curriculum_over_the_scores_of_a_run(
     store: Store, reference: Path, tmp_path: Path
 ) -> None:
-    table = score_with_run(store.path, RunAt(reference, 0.25), scoring=BlockScoring(name="ref"))
+    table = score_with_run(store.path, RunAt(reference, 0.25), spec=ModelScoresSpec(name="ref"))
     values = {
         "name": "scored",
         "store_path": str(store.path),
@@ -397,7 +398,7 @@ def test_a_checkpoint_that_was_not_kept_is_named_with_those_that_were(
     store: Store, reference: Path
 ) -> None:
     with pytest.raises(RecordError, match="no checkpoint of this step; expected one of 3, 12; got"):
-        score_with_run(store.path, RunAt(reference, 7), scoring=BlockScoring(name="ref"))
+        score_with_run(store.path, RunAt(reference, 7), spec=ModelScoresSpec(name="ref"))
 
 
 def test_a_run_of_another_vocabulary_is_refused(
@@ -408,7 +409,7 @@ def test_a_run_of_another_vocabulary_is_refused(
     fingerprint = store.fingerprint
     spec.write_text(spec.read_text().replace(fingerprint, "f" * len(fingerprint)))
     with pytest.raises(MismatchError, match="the run was trained on another store"):
-        score_with_run(store.path, RunAt(changed), scoring=BlockScoring(name="ref"))
+        score_with_run(store.path, RunAt(changed), spec=ModelScoresSpec(name="ref"))
 
 
 @pytest.mark.parametrize(
@@ -422,4 +423,4 @@ def test_a_moment_is_read(text: str, moment: object) -> None:
 @pytest.mark.parametrize("name", ["a/b", "", ".hidden", "ä", "a b"])
 def test_a_name_that_is_no_file_name_is_refused(name: str) -> None:
     with pytest.raises(SpecError, match="cannot name a table of scores"):
-        BlockScoring(name=name)
+        ModelScoresSpec(name=name)

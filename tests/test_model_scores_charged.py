@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from gradatim.blocks.score_tables import ScoreTable
+from gradatim.blocks.model_scores import ScoreTable
 from gradatim.compute import training_flops
 from gradatim.errors import MismatchError, SpecError, StoreError
 from gradatim.law.compare import compare

@@ -1,4 +1,4 @@
-"""Columns of difficulty that were made after the build: tables beside a store's own.
+"""Model scores of a store's blocks: columns made after the build, in tables beside its own.
 
     scores/NAME.parquet    block_id, one column a score (float32, null where unknown), null_reason
     scores/NAME.json       what they mean, what they were computed from, and what that cost
