@@ -24,7 +24,6 @@ from gradatim.compute import Shape, forward_flops, rung_shape, training_flops
 from gradatim.difficulty.model_scores import LOSS_COLUMNS, ModelScores
 from gradatim.errors import MismatchError, RecordError, SpecError, StoreError
 from gradatim.evaluate import model_scores as passes
-from gradatim.evaluate import token_scorer
 from gradatim.evaluate.model_scores import ModelScoresSpec
 from gradatim.evaluate.token_scorer import NetworkScorer
 from gradatim.model import losses
