@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 import torch
-from old_initialisation import initialise_sequentially
 
 from gradatim.blocks.build import build
 from gradatim.record.spec import run_id
@@ -22,6 +21,7 @@ from gradatim.settings import read_yaml_file
 from gradatim.study.single import run
 from gradatim.study.spec import StudySpec, parse_study
 from gradatim.train.run import train
+from old_initialisation import initialise_sequentially
 from tiny_runs import HeldOutLoss, TinyStore, tiny_spec
 
 ROOT = Path(__file__).parents[1]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from gradatim.blocks.store import Store
 from gradatim.errors import MismatchError, SpecError
@@ -116,6 +117,45 @@ def differences(was: Any, now: Any, *, path: str = "") -> Iterator[str]:
             yield from differences(was.get(key), now.get(key), path=inner)
     elif was != now:
         yield f"{path}: was {was}, is {now}"
+
+
+def check_machine(spec: RunSpec, device: torch.device, folder: Path) -> None:
+    """Refuse another kind of device than the specification's, on which the bits would be others.
+
+    Raises:
+        MismatchError: naming both.
+    """
+    if device.type != spec.device:
+        raise MismatchError(
+            "the run belongs on another kind of device",
+            where=str(folder),
+            expected=spec.device,
+            got=device.type,
+            remedy="Go on where it was begun, or train in a new folder",
+        )
+
+
+def check_fit(spec: RunSpec, store: Store) -> None:
+    """Refuse a shape that cannot read the store.
+
+    Raises:
+        SpecError: context or vocabulary do not fit.
+    """
+    shape = spec.shape
+    if shape.context_tokens != store.block_tokens:
+        raise SpecError(
+            "the network's context is not the store's block",
+            where="shape.context_tokens",
+            expected=str(store.block_tokens),
+            got=str(shape.context_tokens),
+        )
+    if shape.vocab_size < store.vocab_size:
+        raise SpecError(
+            "the store has tokens the network does not know",
+            where="shape.vocab_size",
+            expected=f"at least {store.vocab_size}",
+            got=str(shape.vocab_size),
+        )
 
 
 def _hash_table(table: BlockTable) -> str:

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 import numpy as np
-import torch
 
 from gradatim.blocks.store import Store
 from gradatim.compute import default_peak_rate, forward_flops, num_parameters
-from gradatim.errors import MismatchError, NotFiniteError, RecordError, SpecError
+from gradatim.errors import NotFiniteError, RecordError
 from gradatim.files import locked, remove_partial
 from gradatim.model.network import Network
 from gradatim.record.read import Record
@@ -36,7 +35,13 @@ from gradatim.train.checkpoint import (
     write_checkpoint,
 )
 from gradatim.train.device import device_facts, flushed_denormals
-from gradatim.train.identity import check_same_data, check_same_run, fingerprints
+from gradatim.train.identity import (
+    check_fit,
+    check_machine,
+    check_same_data,
+    check_same_run,
+    fingerprints,
+)
 from gradatim.train.layout import Layout, open_layout
 from gradatim.train.order import block_table, order_report
 from gradatim.train.state import State
@@ -118,22 +123,6 @@ def run_lock(folder: Path) -> AbstractContextManager[None]:
     return locked(folder / "lock", busy, patience_seconds=LOCK_PATIENCE_SECONDS)
 
 
-def check_machine(spec: RunSpec, device: torch.device, folder: Path) -> None:
-    """Refuse another kind of device than the specification's, on which the bits would be others.
-
-    Raises:
-        MismatchError: naming both.
-    """
-    if device.type != spec.device:
-        raise MismatchError(
-            "the run belongs on another kind of device",
-            where=str(folder),
-            expected=spec.device,
-            got=device.type,
-            remedy="Go on where it was begun, or train in a new folder",
-        )
-
-
 def _is_finished(folder: Path) -> bool:
     return (folder / SPEC).exists() and Record.read(folder).is_finished
 
@@ -150,7 +139,7 @@ class _Run:
         layout: Layout,
         evaluate: Evaluate | None,
     ) -> None:
-        _check_fit(spec, store)
+        check_fit(spec, store)
         self.spec, self.folder, self.store = spec, folder, store
         self.layout, self.evaluate = layout, evaluate
         self.writer: RunWriter | None = None  # in the one process that writes
@@ -380,26 +369,3 @@ class _Run:
             self.ledger.restore(checkpoint.ledger)
             self.curriculum.restore(checkpoint.curriculum)
             self.stepper.state.restore(checkpoint.groups)
-
-
-def _check_fit(spec: RunSpec, store: Store) -> None:
-    """Refuse a shape that cannot read the store.
-
-    Raises:
-        SpecError: context or vocabulary do not fit.
-    """
-    shape = spec.shape
-    if shape.context_tokens != store.block_tokens:
-        raise SpecError(
-            "the network's context is not the store's block",
-            where="shape.context_tokens",
-            expected=str(store.block_tokens),
-            got=str(shape.context_tokens),
-        )
-    if shape.vocab_size < store.vocab_size:
-        raise SpecError(
-            "the store has tokens the network does not know",
-            where="shape.vocab_size",
-            expected=f"at least {store.vocab_size}",
-            got=str(shape.vocab_size),
-        )
