@@ -136,8 +136,10 @@ def test_a_study_goes_to_a_file_and_back(tmp_path: Path) -> None:
     assert load_study(path) == spec
 
 
-@pytest.mark.parametrize(
-    "path", sorted((Path(__file__).parents[1] / "studies").glob("*.yaml")), ids=lambda p: p.stem
-)
+ROOT = Path(__file__).parents[1]
+STUDIES = sorted([*ROOT.glob("studies/*.yaml"), ROOT / "src" / "gradatim" / "study" / "demo.yaml"])
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
 def test_every_study_in_the_repository_can_be_meant(path: Path) -> None:
     assert "uniform" in load_study(path).recipes()

@@ -171,9 +171,9 @@ class StudySpec(BaseModel):
                         remedy=f"Rename the arm, or set controls: none; {arm} brings {name}",
                     )
                 planned[name] = PlannedArm(control, Control(of=arm, kind=kind))
-        first: dict[Recipe, str] = {}
+        first: dict[str, str] = {}
         for arm, each in planned.items():
-            if (twin := first.setdefault(each.recipe, arm)) != arm:
+            if (twin := first.setdefault(each.recipe.fingerprint, arm)) != arm:
                 raise SpecError(
                     f"means the same as {twin}",
                     where=f"arms.{arm}",
