@@ -12,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from gradatim.compute import (
@@ -27,7 +28,9 @@ from gradatim.model import fused
 from gradatim.model.generate import generate
 from gradatim.model.network import Network, initialise
 from gradatim.model.weights import draw_weights
+from gradatim.record.spec import OptimizerSpec
 from gradatim.streams import Stream
+from gradatim.train.optimizer import AdamW
 from old_initialisation import initialise_sequentially
 
 FAMILIES = ["llama", "gpt2"]
@@ -121,6 +124,26 @@ def test_memory_estimate_is_near_what_autograd_keeps(name: str, family: Any) -> 
     num_logits = 2 * 256 * 512
     estimate = memory_bytes(shape, batch_blocks=2)["activations"] - 4 * num_logits
     assert estimate == pytest.approx(sum(kept.values()), rel=0.25)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_memory_estimate_is_near_what_is_held(family: Any) -> None:
+    shape = rung_shape("500k", vocab_size=512, context_tokens=64, family=family)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        network = Network(shape)
+        optimizer = AdamW(network, OptimizerSpec())
+        for _ in range(2):
+            optimizer.forget_gradients()
+            for tokens in some_tokens(shape, 6).split(3):  # two micro-batches
+                network.training_losses(tokens)[0].backward()
+            optimizer.join_gradients()
+            optimizer.update(1e-3)
+    events = [e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"]
+    events.sort(key=lambda event: event.start_ns())
+    held = np.cumsum([event.nbytes() for event in events])
+    estimate = memory_bytes(shape, batch_blocks=3)
+    assert held.max() == pytest.approx(sum(estimate.values()), rel=0.15)
+    assert held[-1] == pytest.approx(sum(estimate.values()) - estimate["activations"], rel=0.02)
 
 
 @pytest.mark.parametrize("plain", [False, True])

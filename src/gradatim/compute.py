@@ -184,7 +184,7 @@ def training_flops(shape: Shape, num_tokens: int, *, context_tokens: int | None 
 def memory_bytes(
     shape: Shape, *, batch_blocks: int, activation_bytes: int = 4, weight_bytes: int = 4
 ) -> dict[str, int]:
-    """Bytes that training with AdamW holds at its peak, by kind; an estimate (about ± 25 %).
+    """Bytes that training with AdamW holds at its peak, by kind; an estimate.
 
     Args:
         shape: the network.
@@ -196,8 +196,15 @@ def memory_bytes(
     and both norms' outputs, queries, keys and values, the attention's output, the MLP's inner
     vectors and, in contexts of up to 512 positions, the attention weights (just over half of them,
     the rest being zero; longer contexts use a flash kernel, which keeps none); and once the logits,
-    in float32. Left out: allocator slack, the framework itself (about 300 MB on a CPU), temporary
-    buffers of one layer.
+    in float32. Gradients are held twice: each parameter's own, and all joined in one vector for
+    clipping, exchange and update. They are there together with activations when a batch goes in
+    several micro-batches; one that goes whole holds less, by its own gradients or its activations,
+    whichever is smaller. Left out: allocator slack, the framework itself (about 300 MB on a CPU),
+    temporary buffers of one layer.
+
+    On a CPU the sum was 0.92 to 1.15 times the peak that torch's profiler saw in two steps, over
+    families, 200k to 12m, contexts of 256 and 1,024 and vocabularies of 512 to 50,257. The plain
+    form of the network, that of accelerators, keeps more between products: 0.66 to 1.08 in float32.
     """
     num_weights = num_parameters(shape)
     num_positions = batch_blocks * shape.context_tokens
@@ -211,7 +218,7 @@ def memory_bytes(
     per_position = shape.num_layers * per_layer + 2 * shape.width
     return {
         "weights": num_weights * weight_bytes,
-        "gradients": num_weights * weight_bytes,
+        "gradients": 2 * num_weights * weight_bytes,
         "optimizer": 2 * num_weights * weight_bytes,
         "activations": num_positions * (per_position * activation_bytes + shape.vocab_size * 4),
     }
