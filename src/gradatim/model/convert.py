@@ -25,6 +25,7 @@ from torch import Tensor
 
 from gradatim.compute import Shape
 from gradatim.errors import InputError
+from gradatim.files import write_json, writing_whole
 from gradatim.model.network import Network
 
 Tensors = dict[str, Tensor]
@@ -41,18 +42,18 @@ def save_hf(
         tokenizer_path: a `tokenizer.json` to put beside them, for `AutoTokenizer`.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     shape = network.shape
     own = {name: tensor.detach().cpu() for name, tensor in network.named_parameters()}
     layout = _llama_to_hf if shape.family == "llama" else _gpt2_to_hf
     config = _llama_config(shape) if shape.family == "llama" else _gpt2_config(shape)
     config["dtype"] = str(network.embedding.weight.dtype).removeprefix("torch.")
     tensors = {name: tensor.contiguous() for name, tensor in layout(own, shape).items()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    _write_json(folder / "config.json", config)
+    with writing_whole(folder / "model.safetensors") as partial:
+        save_file(tensors, partial, metadata={"format": "pt"})
+    write_json(folder / "config.json", config)
     if tokenizer_path is not None:
         shutil.copyfile(tokenizer_path, folder / "tokenizer.json")
-        _write_json(
+        write_json(
             folder / "tokenizer_config.json",
             {
                 "tokenizer_class": "PreTrainedTokenizerFast",
@@ -384,7 +385,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InputError("not a JSON object", where=str(path))
     return values
-
-
-def _write_json(path: Path, values: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
