@@ -262,7 +262,7 @@ def test_what_score_cannot_do_is_one_line(
     call("score", str(corpus), *out)
     code, text = failure(capsys, "score", str(corpus), *out, "--unit", "document")
     assert code == 6
-    assert 'unit was "passage", now "document"' in text
+    assert 'settings.unit: was "passage", now "document"' in text
 
 
 def test_scoring_does_not_wait_for_torch() -> None:

@@ -207,12 +207,13 @@ def test_other_settings_or_another_corpus_are_refused(corpus: Path, tmp_path: Pa
     folder = tmp_path / "scores"
     score(spec_of(corpus), folder)
     wanted = files_of(folder)
-    with pytest.raises(MismatchError, match=r'settings: unit was "passage", now "document"'):
+    with pytest.raises(MismatchError, match=r'settings\.unit: was "passage", now "document"'):
         score(spec_of(corpus, unit="document"), folder)
     with corpus.open("a") as file:
         file.write(json.dumps({"text": "One more."}) + "\n")
     with pytest.raises(
-        MismatchError, match=r"corpus: 1 books\.jsonl: changed was .* num_bytes was"
+        MismatchError,
+        match=r"corpus\.1 books\.jsonl\.changed: was .* corpus\.1 .*num_bytes: was",
     ):
         score(spec_of(corpus), folder)
     with pytest.raises(MismatchError, match=r"1 books\.jsonl"):

@@ -16,6 +16,10 @@ An error says where, what was expected, what came, and what to do.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 
 class GradatimError(Exception):
     """Base of every expected failure.
@@ -107,3 +111,17 @@ class MissingExtraError(GradatimError):
     """An optional dependency is not installed; the message gives the install line."""
 
     exit_code = 9
+
+
+_ABSENT = object()
+
+
+def differences(was: Any, now: Any, path: str = "") -> Iterator[str]:
+    """Where two nested mappings of JSON values differ, a clause a leaf, for a message."""
+    if isinstance(was, Mapping) and isinstance(now, Mapping):
+        for key in sorted(was.keys() | now.keys()):
+            inner = f"{path}.{key}" if path else str(key)
+            yield from differences(was.get(key, _ABSENT), now.get(key, _ABSENT), inner)
+    elif was != now:
+        shown = ["absent" if leaf is _ABSENT else json.dumps(leaf)[:80] for leaf in (was, now)]
+        yield f"{path}: was {shown[0]}, now {shown[1]}"

@@ -23,7 +23,6 @@ from gradatim.blocks.encoding import encode_passages, training_texts
 from gradatim.blocks.inputs import (
     Input,
     content_of,
-    fingerprint_of_inputs,
     inputs_of,
     total_bytes_of,
 )
@@ -48,8 +47,9 @@ from gradatim.blocks.tokenizer import (
     sample_texts,
     train_tokenizer,
 )
+from gradatim.corpus.hashes import hash_json
 from gradatim.corpus.spectrum import generate
-from gradatim.errors import InputError, MismatchError, StoreError
+from gradatim.errors import InputError, MismatchError, StoreError, differences
 
 OnProgress = Callable[[str, int, int], None]
 
@@ -114,17 +114,15 @@ def _is_there(spec: StoreSpec, inputs: list[Input], path: Path, *, force: bool) 
             remedy="Give another path",
         )
     there = read_description(path)
-    differences = _differences(_comparable(there.settings), _comparable(_settings(spec)))
-    differences += _changed_inputs(_noted_inputs(path), inputs)
+    found = list(differences(_comparable(there.settings), _comparable(_settings(spec))))
+    found += _changed_inputs(_noted_inputs(path), inputs)
     if spec.tokenizer.file is not None:
         now = load_vocabulary(spec.tokenizer).fingerprint
-        differences += _differences(
-            {"tokenizer.file": there.tokenizer_fingerprint}, {"tokenizer.file": now}
-        )
-    if not differences or force:
-        return not differences
+        found += differences(there.tokenizer_fingerprint, now, "tokenizer.file")
+    if not found or force:
+        return not found
     raise MismatchError(
-        "another store lies there; " + "; ".join(differences),
+        "another store lies there; " + "; ".join(found),
         where=str(path),
         remedy="Give another path, or replace it with force=True",
     )
@@ -151,22 +149,8 @@ def _changed_inputs(was: list[Input], now: list[Input]) -> list[str]:
         return []
     old = {entry.name: entry.content for entry in was}
     new = {entry.name: entry.content for entry in now}
-    return _differences(old, new, "corpus file ") or ["order or number of the corpus files"]
-
-
-def _differences(was: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
-    found = []
-    for key in sorted(was.keys() | now.keys()):
-        old, new = was.get(key), now.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            found += _differences(old, new, f"{prefix}{key}.")
-        elif old != new or (key in was) != (key in now):
-            found.append(f"{prefix}{key}: was {_shown(was, key)}, now {_shown(now, key)}")
-    return found
-
-
-def _shown(values: dict[str, Any], key: str) -> str:
-    return json.dumps(values[key])[:80] if key in values else "absent"
+    found = [f"corpus file {clause}" for clause in differences(old, new)]
+    return found or ["order or number of the corpus files"]
 
 
 class _Build:
@@ -262,7 +246,7 @@ class _Build:
             num_blocks=sum(blocks["num_blocks"].values()),
             separator_id=vocabulary.separator_id,
             fingerprint=fingerprint_of(store, vocabulary.fingerprint),
-            corpus_fingerprint=fingerprint_of_inputs(self.inputs, corpus_settings),
+            corpus_fingerprint=hash_json([content_of(self.inputs), corpus_settings]),
             tokenizer_fingerprint=vocabulary.fingerprint,
             settings=self.settings,
             inputs=[entry.model_dump() for entry in self.inputs],
@@ -291,10 +275,10 @@ class _Build:
 
     def _check_unchanged(self) -> None:
         """Raises InputError where a file of the corpus was written to while it was read."""
-        differences = _changed_inputs(self.inputs, inputs_of(self.spec, self.inputs))
-        if differences:
+        found = _changed_inputs(self.inputs, inputs_of(self.spec, self.inputs))
+        if found:
             raise InputError(
-                "the corpus changed while it was read: " + "; ".join(differences),
+                "the corpus changed while it was read: " + "; ".join(found),
                 remedy="Build again when nothing writes to it",
             )
 

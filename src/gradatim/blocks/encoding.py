@@ -22,7 +22,7 @@ from gradatim.blocks.spec import StoreSpec
 from gradatim.blocks.store import TRAIN, token_dtype
 from gradatim.blocks.tokenizer import Vocabulary
 from gradatim.corpus.documents import Document, Skipped, read_documents
-from gradatim.corpus.passages import Deduplicator, Passage, cut
+from gradatim.corpus.passages import Deduplicator, Passage, cut, in_batches
 from gradatim.corpus.spectrum import generate
 from gradatim.corpus.split import split_of
 from gradatim.errors import InputError
@@ -127,19 +127,6 @@ def _with_split(documents: Iterator[Document], spec: StoreSpec) -> Iterator[Docu
             yield document
 
 
-def _batches(passages: Iterator[Passage]) -> Iterator[list[Passage]]:
-    batch: list[Passage] = []
-    num_bytes = 0
-    for passage in passages:
-        batch.append(passage)
-        num_bytes += len(passage.text)
-        if num_bytes >= BATCH_BYTES or len(batch) >= BATCH_PASSAGES:
-            yield batch
-            batch, num_bytes = [], 0
-    if batch:
-        yield batch
-
-
 def _encoded(
     passages: Iterator[Passage], tokenizer: Tokenizer
 ) -> Iterator[tuple[list[Passage], list[Encoding]]]:
@@ -151,7 +138,7 @@ def _encoded(
 
     with ThreadPoolExecutor(max_workers=1) as pool:
         ahead: tuple[list[Passage], Future[list[Encoding]]] | None = None
-        for batch in _batches(passages):
+        for batch in in_batches(passages, max_characters=BATCH_BYTES, max_texts=BATCH_PASSAGES):
             following = (batch, pool.submit(encode, batch))
             if ahead is not None:
                 yield ahead[0], ahead[1].result()

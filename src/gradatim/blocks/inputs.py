@@ -7,19 +7,18 @@ size and time of change are as noted before is taken to have its noted content, 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from gradatim import __version__
 from gradatim.blocks.spec import StoreSpec
+from gradatim.corpus.documents import Columns
+from gradatim.corpus.hashes import hash_file
 from gradatim.corpus.hub import HUB_PREFIX
 from gradatim.corpus.locations import CorpusFile, find_files
+from gradatim.corpus.pieces import plan_pieces
 
 
 class Input(BaseModel):
@@ -57,15 +56,14 @@ def inputs_of(spec: StoreSpec, noted: Sequence[Input] = ()) -> list[Input]:
         if isinstance(part, str):
             inputs.append(Input(name=part))
             continue
-        status = part.path.stat()
-        key = (part.name, status.st_size, status.st_mtime_ns)
+        key = (part.name, part.num_bytes, int(part.changed))
         inputs.append(
             known.get(key)
             or Input(
                 name=part.name,
-                content=hash_file(part.path),
-                num_bytes=status.st_size,
-                changed_ns=status.st_mtime_ns,
+                content=hash_file(Path(part.path)),
+                num_bytes=part.num_bytes,
+                changed_ns=int(part.changed),
             )
         )
     return inputs
@@ -75,38 +73,14 @@ def total_bytes_of(spec: StoreSpec) -> int:
     """About how many bytes of text there are, for a progress bar; 0 where nobody can say."""
     if spec.spectrum is not None:
         return spec.spectrum.num_bytes
-    total = 0
-    for part in _parts(spec):
-        if isinstance(part, str) or part.path.suffix in (".gz", ".zst"):
-            return 0
-        if part.format == "parquet" and pq.ParquetFile(part.path).metadata is not None:
-            metadata = pq.read_metadata(part.path)
-            total += sum(
-                metadata.row_group(index).total_byte_size
-                for index in range(metadata.num_row_groups)
-            )
-        else:
-            total += part.path.stat().st_size
-    return total
+    assert spec.corpus is not None
+    columns = Columns(spec.corpus.text_column)
+    return plan_pieces(spec.corpus.location, columns, skip_bad=True).num_bytes
 
 
 def content_of(inputs: Sequence[Input]) -> list[list[str | None]]:
     """[name, content] of each input: what two lists of inputs are compared by."""
     return [[entry.name, entry.content] for entry in inputs]
-
-
-def fingerprint_of_inputs(inputs: Sequence[Input], settings: dict[str, Any]) -> str:
-    """32 hex digits over the content of the corpus and the settings that choose from it."""
-    content = [content_of(inputs), settings]
-    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False)
-    return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
-
-
-def hash_file(path: Path) -> str:
-    """32 hex digits over a file's bytes."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
-    return digest.hexdigest()
 
 
 def _parts(spec: StoreSpec) -> Iterator[CorpusFile | str]:

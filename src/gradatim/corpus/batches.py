@@ -16,16 +16,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gradatim.corpus.cutting import gathered, passage_spans
-from gradatim.corpus.documents import Columns, Document, documents_of, unbroken
-from gradatim.corpus.hub import HubLocation
-from gradatim.corpus.pieces import Piece, Segment
+from gradatim.corpus.documents import Columns, Document, documents_of, segment_documents, unbroken
+from gradatim.corpus.locations import Segment
+from gradatim.corpus.passages import in_batches
+from gradatim.corpus.pieces import Piece
 from gradatim.corpus.readers import (
     Report,
-    Row,
+    batch_rows,
     open_parquet,
     python_values,
-    read_json_lines,
-    read_text,
     rows_a_batch,
 )
 
@@ -81,7 +80,7 @@ def read_piece(piece: Piece, columns: Columns, report: Report) -> Iterator[TextB
         if segment.format == "parquet":
             yield from _parquet_batches(segment, columns, report)
         else:
-            yield from _batched(_documents(segment, columns, report))
+            yield from _batched(segment_documents(segment, columns, report))
 
 
 def cut_batch(batch: TextBatch, *, max_bytes: int | None, min_bytes: int) -> PassageBatch:
@@ -116,7 +115,7 @@ def _parquet_batches(segment: Segment, columns: Columns, report: Report) -> Iter
         if text is not None:
             yield _labelled(text, batch, chosen, segment, row_of_first)
         else:
-            rows = _rows(batch, segment.path, row_of_first)
+            rows = batch_rows(batch, segment.path, row_of_first)
             yield from _batched(
                 documents_of(rows, columns, segment.name, segment.source, report=report)
             )
@@ -216,43 +215,11 @@ def _strings(values: Sequence[str | None]) -> pa.StringArray:
         return pa.array(shown, pa.string())
 
 
-def _rows(batch: pa.RecordBatch, path: str, row_of_first: int) -> Iterator[Row]:
-    columns = [python_values(column) for column in batch.columns]
-    for number, values in enumerate(zip(*columns, strict=True), row_of_first):
-        record = dict(zip(batch.schema.names, values, strict=True))
-        yield Row(f"{path}: row {number}", number, record)
-
-
-def _documents(segment: Segment, columns: Columns, report: Report) -> Iterator[Document]:
-    if segment.format == "text":
-        rows = read_text(segment.path, report)
-        columns = Columns()  # plain text has none to ask for
-    elif segment.format == "json":
-        rows = read_json_lines(
-            segment.path,
-            report,
-            first_byte=segment.first,
-            end_byte=segment.end,
-            lines_before=segment.lines_before,
-        )
-    else:
-        hub = HubLocation.parse(segment.path)
-        rows = hub.read(lambda names: list(columns.chosen(names, hub.where).values()))
-    whole = unbroken(rows, segment.path, report)
-    return documents_of(whole, columns, segment.name, segment.source, report=report)
-
-
 def _batched(documents: Iterator[Document]) -> Iterator[TextBatch]:
-    waiting: list[Document] = []
-    num_bytes = 0
-    for document in documents:
-        waiting.append(document)
-        num_bytes += len(document.text)
-        if num_bytes >= _BATCH_BYTES or len(waiting) >= _BATCH_DOCUMENTS:
-            yield _as_columns(waiting)
-            waiting, num_bytes = [], 0
-    if waiting:
-        yield _as_columns(waiting)
+    return map(
+        _as_columns,
+        in_batches(documents, max_characters=_BATCH_BYTES, max_texts=_BATCH_DOCUMENTS),
+    )
 
 
 def _as_columns(documents: Sequence[Document]) -> TextBatch:

@@ -7,18 +7,16 @@ that cannot be used is an error that names its place, or, when asked, is skipped
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, TypeVar
 
-import numpy as np
 import pyarrow as pa
 
 from gradatim.corpus.hashes import HashSet
 from gradatim.corpus.hub import HUB_PREFIX, HubLocation
-from gradatim.corpus.locations import CorpusFile, find_files
+from gradatim.corpus.locations import Segment, find_files
 from gradatim.corpus.readers import OR_SKIP, Report, Row, read_json_lines, read_parquet, read_text
 from gradatim.errors import InputError
 
@@ -30,7 +28,7 @@ ID_COLUMNS = ("id", "doc_id")
 SOURCE_COLUMNS = ("source", "source_repo")
 LEVEL_COLUMNS = ("level",)
 
-_MOST_PLACES = 20
+MOST_PLACES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +63,13 @@ class Skipped:
     num_blank: int = 0
     places: list[str] = field(default_factory=list)
 
+    def report(self, on_bad: Literal["stop", "skip"]) -> Report:
+        """What takes bad rows: raises the first, or notes all."""
+        return self.note if on_bad == "skip" else _stop
+
     def note(self, error: InputError) -> None:
         self.num_bad += 1
-        if len(self.places) < _MOST_PLACES:
+        if len(self.places) < MOST_PLACES:
             self.places.append(str(error))
 
 
@@ -102,11 +104,11 @@ def read_documents(
     """
     notes = Skipped() if skipped is None else skipped
     columns = Columns(text_column, id_column, source_column, level_column)
-    report = _stop if on_bad == "stop" else notes.note
+    report = notes.report(on_bad)
     unique = _UniqueIds()
     num_documents = 0
-    for part in _parts(location):
-        for document in _documents_of(part, columns, report):
+    for segment in _segments(location):
+        for document in segment_documents(segment, columns, report):
             if not document.text or document.text.isspace():
                 notes.num_blank += 1
                 continue
@@ -160,25 +162,42 @@ class Columns:
         return chosen
 
 
-def _parts(location: Location) -> Iterator[CorpusFile | HubLocation]:
-    if isinstance(location, str | Path):
-        if str(location).startswith(HUB_PREFIX):
-            yield HubLocation.parse(str(location))
+def _segments(location: Location) -> Iterator[Segment]:
+    for part in (location,) if isinstance(location, str | Path) else location:
+        if str(part).startswith(HUB_PREFIX):
+            yield HubLocation.parse(str(part)).whole
         else:
-            yield from find_files(location)
-        return
-    for part in location:
-        yield from _parts(part)
+            yield from (file.whole for file in find_files(part))
 
 
-def _documents_of(
-    part: CorpusFile | HubLocation, columns: Columns, report: Report
-) -> Iterator[Document]:
-    """The documents of one file; a file that breaks off is reported after what it gave."""
-    if isinstance(part, CorpusFile) and part.format == "text":
-        columns = Columns()  # plain text has none to ask for
-    rows = unbroken(_rows_of(part, columns, report), part.where, report)
-    return documents_of(rows, columns, part.name, part.source, report=report)
+def segment_documents(segment: Segment, columns: Columns, report: Report) -> Iterator[Document]:
+    """The documents of a file or a part of it; one that breaks off is reported after what it gave.
+
+    Args:
+        segment: of a parquet file all is read.
+        columns: to be read; plain text has none to ask for.
+        report: takes what cannot be used, and raises it or lets the reading go on.
+    """
+
+    def choose(names: Sequence[str]) -> list[str]:
+        return list(columns.chosen(names, segment.path).values())
+
+    if segment.format == "text":
+        columns, rows = Columns(), read_text(segment.path, report)
+    elif segment.format == "parquet":
+        rows = read_parquet(segment.path, choose)
+    elif segment.format == "hub":
+        rows = HubLocation.parse(segment.path).read(choose)
+    else:
+        rows = read_json_lines(
+            segment.path,
+            report,
+            first_byte=segment.first,
+            end_byte=segment.end,
+            lines_before=segment.lines_before,
+        )
+    whole = unbroken(rows, segment.path, report)
+    return documents_of(whole, columns, segment.name, segment.source, report=report)
 
 
 def unbroken(rows: Iterator[Part], where: str, report: Report) -> Iterator[Part]:
@@ -212,18 +231,6 @@ def documents_of(
             yield _document(row, columns, name, source)
         except InputError as error:
             report(error)
-
-
-def _rows_of(part: CorpusFile | HubLocation, columns: Columns, report: Report) -> Iterator[Row]:
-    if isinstance(part, HubLocation):
-        return part.read(lambda names: list(columns.chosen(names, part.where).values()))
-    if part.format == "parquet":
-        return read_parquet(
-            part.path, lambda names: list(columns.chosen(names, part.where).values())
-        )
-    if part.format == "json":
-        return read_json_lines(part.path, report)
-    return read_text(part.path, report)
 
 
 def _document(row: Row, columns: Columns, name: str, source: str) -> Document:
@@ -269,20 +276,7 @@ def _not_a_text(value: object, where: str, column: str) -> InputError:
     )
 
 
-class PassedOver(Protocol):
-    """What reading passed over: `Skipped`, or the same of a part of a corpus."""
-
-    @property
-    def num_blank(self) -> int: ...
-
-    @property
-    def num_bad(self) -> int: ...
-
-    @property
-    def places(self) -> Sequence[str]: ...
-
-
-def empty_corpus(where: str, notes: PassedOver) -> InputError:
+def empty_corpus(where: str, notes: Skipped) -> InputError:
     """The error of a corpus without one text, and what was there instead."""
     got = []
     if notes.num_blank:
@@ -320,5 +314,4 @@ class _UniqueIds:
         return Document(new_id, document.text, document.source, document.level, document.split)
 
     def _is_new(self, document_id: str) -> bool:
-        digest = hashlib.blake2b(document_id.encode(errors="surrogatepass"), digest_size=8).digest()
-        return bool(self._seen.add(np.array([int.from_bytes(digest, "little")], np.uint64))[0])
+        return self._seen.is_new(document_id.encode(errors="surrogatepass"))

@@ -1,10 +1,15 @@
-"""A set of 64-bit hashes in one flat array: at most 27 bytes a hash, where Python's set takes 70.
+"""Hashes of texts, files and settings; and a set of 64-bit ones in one flat array.
 
-Open addressing with linear probing, at most 60 % full; grown by doubling. Zero marks an empty
-place, so the hash 0 is stored as 1.
+The set takes at most 27 bytes a hash, where Python's takes 70: open addressing with linear probing,
+at most 60 % full, grown by doubling. Zero marks an empty place, so the hash 0 is stored as 1.
 """
 
 from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -15,6 +20,23 @@ _MOST_FULL = 0.6
 
 Hashes = NDArray[np.uint64]
 Flags = NDArray[np.bool_]
+
+
+def hash64(data: bytes) -> int:
+    """A 64-bit hash of some bytes, the same on every machine."""
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+
+
+def hash_json(content: Any) -> str:
+    """32 hex digits over JSON values; the order of keys does not matter."""
+    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """32 hex digits over a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 @njit(cache=True)
@@ -78,6 +100,10 @@ class HashSet:
         self._reserve(self._size + hashes.size)
         self._size += _insert(self._table, hashes, is_new)
         return is_new
+
+    def is_new(self, data: bytes) -> bool:
+        """Put the hash of some bytes in; whether it was not there before."""
+        return bool(self.add(np.array([hash64(data)], np.uint64))[0])
 
     def places(self, hashes: Hashes) -> NDArray[np.int64]:
         """A number in [0, capacity) that is each hash's own, or -1 where it is not in the set."""

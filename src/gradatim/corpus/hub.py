@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+from gradatim.corpus.locations import Segment
 from gradatim.corpus.readers import Row
 from gradatim.errors import InputError, MissingExtraError
 
@@ -57,6 +58,11 @@ class HubLocation:
     def where(self) -> str:
         config = "" if self.config is None else f"/{self.config}"
         return f"{HUB_PREFIX}{self.path}{config}?split={self.split}"
+
+    @property
+    def whole(self) -> Segment:
+        """All of it, its size unknown."""
+        return Segment(self.where, "hub", self.name, self.source)
 
     def read(self, choose: Callable[[list[str]], list[str]]) -> Iterator[Row]:
         """One row a record, with the columns that `choose` picks.

@@ -20,23 +20,62 @@ _SHARD_NUMBER = re.compile(r"[-_.](?:part[-_.]?)?\d+(?:[-_.]of[-_.]\d+)?$")
 
 
 @dataclass(frozen=True, slots=True)
-class CorpusFile:
-    """A file to read.
+class Segment:
+    """A part of one file.
 
     Attributes:
-        format: "parquet", "json" or "text".
-        name: its path below the folder that was given, which does not depend on where that lies.
-        source: what its documents' source is called unless they say so themselves.
+        path: a path, URL or hub location.
+        format: "parquet", "json", "text" or "hub".
+        name, source: of the file, for ids and sources of rows that have none.
+        first, end: rows of a parquet file, bytes of a JSON-lines file; the whole if `end` is None.
+        lines_before: lines of the file that begin before `first`.
+        num_bytes: about how much text it holds.
     """
 
-    path: Path
+    path: str
     format: str
     name: str
     source: str
+    first: int = 0
+    end: int | None = None
+    lines_before: int = 0
+    num_bytes: int = 0
 
     @property
-    def where(self) -> str:
-        return str(self.path)
+    def needs_line_numbers(self) -> bool:
+        return self.format == "json" and self.end is not None
+
+    def __str__(self) -> str:
+        if self.end is None:
+            return self.name
+        return f"{self.name} {'rows' if self.format == 'parquet' else 'bytes'} " + (
+            f"{self.first}-{self.end}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusFile:
+    """A file to read, here or elsewhere.
+
+    Attributes:
+        path: a path of this machine, or a URL.
+        format: "parquet", "json" or "text".
+        name: its path below the folder that was given, which does not depend on where that lies.
+        source: what its documents' source is called unless they say so themselves.
+        changed: differs after the file was written to: its time of change, or the store's tag.
+    """
+
+    path: str
+    format: str
+    name: str
+    source: str
+    num_bytes: int
+    changed: str
+
+    @property
+    def whole(self) -> Segment:
+        """All of it, its size as it lies."""
+        return Segment(self.path, self.format, self.name, self.source, num_bytes=self.num_bytes)
 
 
 def find_files(location: str | Path) -> Iterator[CorpusFile]:
@@ -70,7 +109,7 @@ def remote_files(filesystem: Any, path: str, location: str) -> list[CorpusFile]:
         kind = _format_of(Path(path))
         if kind is None:
             raise _unknown_kind(Path(path), location)
-        return [CorpusFile(Path(path), kind, PurePosixPath(path).name, _stem(Path(path)))]
+        return [_remote(filesystem, path, kind, PurePosixPath(path).name, _stem(Path(path)))]
     is_pattern = glob.has_magic(path)
     root = PurePosixPath(*_leading_parts(Path(path))) if is_pattern else PurePosixPath(path)
     paths = filesystem.glob(path) if is_pattern else filesystem.find(path)
@@ -80,7 +119,7 @@ def remote_files(filesystem: Any, path: str, location: str) -> list[CorpusFile]:
         kind = _format_of(Path(inner))
         if kind is not None and (is_pattern or not _is_hidden(name)):
             source = PurePosixPath(inner).parent.name if kind == "text" else _stem(Path(inner))
-            found.append(CorpusFile(Path(inner), kind, name.as_posix(), source or "text"))
+            found.append(_remote(filesystem, inner, kind, name.as_posix(), source))
     if not found:
         raise InputError(
             "nothing there that can be read",
@@ -106,7 +145,7 @@ def _named_file(path: Path) -> CorpusFile:
     kind = _format_of(path)
     if kind is None:
         raise _unknown_kind(path, str(path))
-    return CorpusFile(path, kind, path.name, _stem(path))
+    return _local(path, kind, path.name, _stem(path))
 
 
 def _files_below(folder: Path) -> Iterator[CorpusFile]:
@@ -153,7 +192,21 @@ def _found_file(path: Path, root: Path) -> CorpusFile | None:
         return None
     name = path.relative_to(root).as_posix()
     source = path.absolute().parent.name if kind == "text" else _stem(path)
-    return CorpusFile(path, kind, name, source or "text")
+    return _local(path, kind, name, source)
+
+
+def _local(path: Path, kind: str, name: str, source: str) -> CorpusFile:
+    status = path.stat()
+    changed = str(status.st_mtime_ns)
+    return CorpusFile(str(path), kind, name, source or "text", status.st_size, changed)
+
+
+def _remote(filesystem: Any, path: str, kind: str, name: str, source: str) -> CorpusFile:
+    info = filesystem.info(path)
+    tags = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
+    changed = next((str(info[tag]) for tag in tags if info.get(tag)), "")
+    url = filesystem.unstrip_protocol(path)
+    return CorpusFile(url, kind, name, source or "text", int(info["size"]), changed)
 
 
 def _sorted(paths: list[Path]) -> list[Path]:

@@ -6,9 +6,9 @@ between lines, else between words, else (a word longer than a passage) between c
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -78,9 +78,27 @@ class Deduplicator:
     def is_new(self, text: str) -> bool:
         """Whether this text comes for the first time; a repeat is counted."""
         normalised = " ".join(text.split()).encode()
-        digest = hashlib.blake2b(normalised, digest_size=8).digest()
-        if self._seen.add(np.array([int.from_bytes(digest, "little")], np.uint64))[0]:
+        if self._seen.is_new(normalised):
             return True
         self.num_dropped += 1
         self.num_dropped_bytes += len(text.encode())
         return False
+
+
+AnyText = TypeVar("AnyText", Document, Passage)
+
+
+def in_batches(
+    texts: Iterator[AnyText], *, max_characters: int, max_texts: int
+) -> Iterator[list[AnyText]]:
+    """Documents or passages some at a time; the one that makes a batch full is its last."""
+    batch: list[AnyText] = []
+    num_characters = 0
+    for text in texts:
+        batch.append(text)
+        num_characters += len(text.text)
+        if num_characters >= max_characters or len(batch) >= max_texts:
+            yield batch
+            batch, num_characters = [], 0
+    if batch:
+        yield batch

@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 
 from gradatim.corpus.documents import Columns
 from gradatim.corpus.hub import HUB_PREFIX, HubLocation
+from gradatim.corpus.locations import CorpusFile, Segment
 from gradatim.corpus.readers import count_lines, open_parquet
-from gradatim.corpus.storage import StoredFile, stored_files
+from gradatim.corpus.storage import compression_of, corpus_files
 from gradatim.errors import InputError
 
 MIN_PIECE_BYTES = 4 * 2**20
@@ -25,40 +26,6 @@ _PIECES_A_CORPUS = 256
 MIN_PART_BYTES = 32 * 2**20
 _MOST_PARTS_OF_A_ROW_GROUP = 4  # each part but the first decodes the rows before it once more
 _EXPANSION = 3  # what gzip and zstd make of prose, about
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A part of one file.
-
-    Attributes:
-        path: a path, URL or hub location.
-        format: "parquet", "json", "text" or "hub".
-        name, source: of the file, for ids and sources of rows that have none.
-        first, end: rows of a parquet file, bytes of a JSON-lines file; the whole if `end` is None.
-        lines_before: lines of the file that begin before `first`.
-        num_bytes: about how much text it holds.
-    """
-
-    path: str
-    format: str
-    name: str
-    source: str
-    first: int = 0
-    end: int | None = None
-    lines_before: int = 0
-    num_bytes: int = 0
-
-    @property
-    def needs_line_numbers(self) -> bool:
-        return self.format == "json" and self.end is not None
-
-    def __str__(self) -> str:
-        if self.end is None:
-            return self.name
-        return f"{self.name} {'rows' if self.format == 'parquet' else 'bytes'} " + (
-            f"{self.first}-{self.end}"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +49,7 @@ class Piece:
 class CorpusPlan:
     """The files of a corpus as they are now, and its pieces in corpus order."""
 
-    files: tuple[StoredFile, ...]
+    files: tuple[CorpusFile, ...]
     pieces: tuple[Piece, ...]
 
     @property
@@ -111,13 +78,13 @@ def plan_pieces(
         InputError: nothing there, nothing readable, a missing column.
     """
     columns = columns or Columns()
-    files: list[StoredFile] = []
-    found: list[StoredFile | HubLocation] = []
+    files: list[CorpusFile] = []
+    found: list[CorpusFile | HubLocation] = []
     for part in (location,) if isinstance(location, str) else location:
         if part.startswith(HUB_PREFIX):
             found.append(HubLocation.parse(part))
         else:
-            files += (here := stored_files(part))
+            files += (here := corpus_files(part))
             found += here
     min_part_bytes = 0
     if piece_bytes is None:
@@ -167,17 +134,17 @@ def with_line_numbers(pieces: Sequence[Piece], counts: Sequence[int]) -> tuple[P
 
 
 def _segments_of(
-    part: StoredFile | HubLocation,
+    part: CorpusFile | HubLocation,
     columns: Columns,
     skip_bad: bool,
     piece_bytes: int,
     min_part_bytes: int,
 ) -> Iterator[Segment]:
     if isinstance(part, HubLocation):
-        yield Segment(part.where, "hub", part.name, part.source)
+        yield part.whole
         return
-    whole = Segment(part.path, part.format, part.name, part.source, num_bytes=part.num_bytes)
-    if part.is_compressed:
+    whole = part.whole
+    if compression_of(part.path) is not None:
         yield replace(whole, num_bytes=_EXPANSION * part.num_bytes)
     elif part.format == "json" and part.num_bytes > piece_bytes:
         num_parts = -(-part.num_bytes // piece_bytes)

@@ -119,7 +119,7 @@ def count_lines(path: Path | str, first_byte: int, end_byte: int) -> int:
     return num_lines
 
 
-def read_parquet(path: Path, choose: Callable[[list[str]], list[str]]) -> Iterator[Row]:
+def read_parquet(path: Path | str, choose: Callable[[list[str]], list[str]]) -> Iterator[Row]:
     """One row a table row, with the columns that `choose` picks from the file's column names.
 
     Raises:
@@ -129,12 +129,18 @@ def read_parquet(path: Path, choose: Callable[[list[str]], list[str]]) -> Iterat
     with file:
         # One column may serve two roles, and the file, not the request, decides the order.
         columns = list(dict.fromkeys(choose(file.schema_arrow.names)))
-        number = 0
+        row_of_first = 1
         for batch in file.iter_batches(batch_size=rows_a_batch(file, columns), columns=columns):
-            for values in zip(*(python_values(array) for array in batch.columns), strict=True):
-                number += 1
-                record = dict(zip(batch.schema.names, values, strict=True))
-                yield Row(f"{path}: row {number}", number, record)
+            yield from batch_rows(batch, str(path), row_of_first)
+            row_of_first += len(batch)
+
+
+def batch_rows(batch: pa.RecordBatch, path: str, row_of_first: int) -> Iterator[Row]:
+    """The rows of a batch of a parquet file, the first of which has this number, from 1."""
+    columns = [python_values(column) for column in batch.columns]
+    for number, values in enumerate(zip(*columns, strict=True), row_of_first):
+        record = dict(zip(batch.schema.names, values, strict=True))
+        yield Row(f"{path}: row {number}", number, record)
 
 
 def open_parquet(path: Path | str) -> pq.ParquetFile:

@@ -7,7 +7,6 @@ see is the same text under another id: `NgramOverlap` measures that.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Literal
 
 import numpy as np
@@ -15,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from gradatim.corpus.documents import document_stem
-from gradatim.corpus.hashes import Hashes, HashSet
+from gradatim.corpus.hashes import Hashes, HashSet, hash64
 
 
 def split_of(
@@ -26,8 +25,7 @@ def split_of(
     Documents that were told apart by `~2`, `~3` fall together.
     """
     key = f"{seed}:{document_stem(document_id)}".encode(errors="surrogatepass")
-    digest = hashlib.blake2b(key, digest_size=8).digest()
-    position = int.from_bytes(digest, "little") / 2**64
+    position = hash64(key) / 2**64
     return "held_out" if position < held_out_fraction else "train"
 
 

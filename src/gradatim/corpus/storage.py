@@ -12,7 +12,6 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,28 +28,6 @@ _STREAM_BYTES = 2**20
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A file of a corpus, here or elsewhere.
-
-    Attributes:
-        path: a path of this machine, or a URL.
-        format, name, source: as in `gradatim.corpus.locations.CorpusFile`.
-        changed: differs after the file was written to: its time of change, or the store's tag.
-    """
-
-    path: str
-    format: str
-    name: str
-    source: str
-    num_bytes: int
-    changed: str
-
-    @property
-    def is_compressed(self) -> bool:
-        return compression_of(self.path) is not None
-
-
 def is_remote(location: str) -> bool:
     """Whether a location is fsspec's to reach."""
     return "://" in location and not location.startswith(_LOCAL)
@@ -61,7 +38,7 @@ def compression_of(path: str) -> str | None:
     return _COMPRESSIONS.get(os.path.splitext(path)[1].lower())  # noqa: PTH122  a URL is no path
 
 
-def stored_files(location: str) -> list[StoredFile]:
+def corpus_files(location: str) -> list[CorpusFile]:
     """The files of a path, folder, glob or URL of one, in the order of `find_files`.
 
     Raises:
@@ -69,11 +46,10 @@ def stored_files(location: str) -> list[StoredFile]:
         MissingExtraError: the package that reaches the store is not installed.
     """
     if not is_remote(location):
-        return [_local_file(file) for file in find_files(location.removeprefix(_LOCAL))]
+        return list(find_files(location.removeprefix(_LOCAL)))
     filesystem, path = _filesystem_of(location)
     try:
-        found = remote_files(filesystem, path, location)
-        return [_remote_file(filesystem, file) for file in found]
+        return remote_files(filesystem, path, location)
     except InputError:
         raise
     except Exception as error:  # every store's library has its own
@@ -165,32 +141,6 @@ class OutputFolder:
         """Removes what killed processes left half-written."""
         if self.local is not None:
             files.remove_partial(self.local)
-
-
-def _local_file(file: CorpusFile) -> StoredFile:
-    status = file.path.stat()
-    return StoredFile(
-        path=str(file.path),
-        format=file.format,
-        name=file.name,
-        source=file.source,
-        num_bytes=status.st_size,
-        changed=str(status.st_mtime_ns),
-    )
-
-
-def _remote_file(filesystem: Any, file: CorpusFile) -> StoredFile:
-    info = filesystem.info(str(file.path))
-    tags = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
-    changed = next((str(info[tag]) for tag in tags if info.get(tag)), "")
-    return StoredFile(
-        path=filesystem.unstrip_protocol(str(file.path)),
-        format=file.format,
-        name=file.name,
-        source=file.source,
-        num_bytes=int(info["size"]),
-        changed=changed,
-    )
 
 
 def _filesystem_of(location: str) -> tuple[Any, str]:

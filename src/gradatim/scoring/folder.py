@@ -2,48 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from gradatim import __version__
+from gradatim.corpus.documents import MOST_PLACES
+from gradatim.corpus.hashes import hash_file, hash_json
 from gradatim.corpus.pieces import CorpusPlan, Piece
 from gradatim.corpus.storage import OutputFolder
-from gradatim.errors import InputError, MismatchError, StoreError
+from gradatim.errors import InputError, MismatchError, StoreError, differences
 from gradatim.scoring.columns import describe
 from gradatim.scoring.engines import Engine
-from gradatim.scoring.part import PartReport, part_name
+from gradatim.scoring.part import PartReport, ScoresSummary, part_name
 from gradatim.scoring.quantiles import exact_quantiles
 from gradatim.scoring.spec import ScoringSpec
 
 SCHEMA_VERSION = 1
 DESCRIPTION, SETTINGS, LOCK = "scores.json", "settings.json", ".lock"
-_MOST_PLACES = 20
 _MOST_DIFFERENCES = 8
-
-
-@dataclass(frozen=True, slots=True)
-class ScoresSummary:
-    """The parts' reports added up; names as in `PartReport`."""
-
-    num_documents: int
-    num_rows: int
-    num_bytes: int
-    num_not_prose: int
-    num_bad: int
-    num_blank: int
-    places: tuple[str, ...]
 
 
 def summary_of(reports: Sequence[PartReport]) -> ScoresSummary:
     """Sums over the parts, and the first twenty places of bad rows."""
-    names = ("num_documents", "num_rows", "num_bytes", "num_not_prose", "num_bad", "num_blank")
-    places = [place for report in reports for place in report.places][:_MOST_PLACES]
+    names = [entry.name for entry in fields(ScoresSummary) if entry.name != "places"]
     sums = {name: sum(getattr(report, name) for report in reports) for name in names}
-    return ScoresSummary(**sums, places=tuple(places))
+    places = [place for report in reports for place in report.places][:MOST_PLACES]
+    return ScoresSummary(**sums, places=places)
 
 
 def settings_of(spec: ScoringSpec, plan: CorpusPlan) -> dict[str, Any]:
@@ -73,7 +60,7 @@ def settings_of(spec: ScoringSpec, plan: CorpusPlan) -> dict[str, Any]:
 def identity_of(settings: dict[str, Any]) -> str:
     """32 hex digits over the settings; not the times of change, which decide no byte."""
     corpus = {name: entry.get("num_bytes") for name, entry in settings["corpus"].items()}
-    return _hash(settings | {"corpus": corpus})
+    return hash_json(settings | {"corpus": corpus})
 
 
 def check_same(folder: OutputFolder, settings: dict[str, Any]) -> None:
@@ -93,7 +80,7 @@ def check_same(folder: OutputFolder, settings: dict[str, Any]) -> None:
                 remedy="Give another folder",
             )
         return
-    found = differences(json.loads(folder.read_bytes(SETTINGS)), settings)
+    found = list(differences(json.loads(folder.read_bytes(SETTINGS)), settings))
     if found:
         more = len(found) - _MOST_DIFFERENCES
         shown = found[:_MOST_DIFFERENCES] + ([f"and {more} more"] if more > 0 else [])
@@ -102,19 +89,6 @@ def check_same(folder: OutputFolder, settings: dict[str, Any]) -> None:
             where=folder.location,
             remedy="Give another folder, or remove this one",
         )
-
-
-def differences(was: Any, now: Any, prefix: str = "") -> list[str]:
-    """Where two settings differ, one clause each."""
-    found = []
-    for key in sorted(was.keys() | now.keys()):
-        old, new = was.get(key), now.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            found += differences(old, new, f"{prefix}{key}: ")
-        elif old != new:
-            shown = [json.dumps(value)[:80] for value in (old, new)]
-            found.append(f"{prefix}{key} was {shown[0]}, now {shown[1]}")
-    return found
 
 
 def write_json(folder: OutputFolder, name: str, content: dict[str, Any]) -> None:
@@ -185,17 +159,11 @@ def _asked(spec: ScoringSpec) -> dict[str, Any]:
 
 def _fingerprint(reports: Sequence[PartReport]) -> str:
     """32 hex digits over the settings and all texts that were scored."""
-    return _hash([[report.identity, report.content] for report in reports])
-
-
-def _hash(content: Any) -> str:
-    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False)
-    return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
+    return hash_json([[report.identity, report.content] for report in reports])
 
 
 def _hash_of_tokenizer(path: str) -> str:
     try:
-        content = Path(path).read_bytes()
+        return hash_file(Path(path))
     except OSError as error:
         raise InputError("cannot be read", where=path, got=str(error)) from error
-    return hashlib.blake2b(content, digest_size=16).hexdigest()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from typing import Any, Self
 
@@ -18,12 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gradatim.corpus.batches import PassageBatch, TextBatch, cut_batch, read_piece
+from gradatim.corpus.documents import Skipped
 from gradatim.corpus.pieces import Piece
-from gradatim.corpus.readers import Report
 from gradatim.corpus.storage import OutputFolder, open_input
 from gradatim.difficulty.surface import surface_columns
 from gradatim.difficulty.vocabulary import corpus_rarity, count_words
-from gradatim.errors import InputError
 from gradatim.scoring.columns import CORPUS_RARITY
 from gradatim.scoring.spec import ScoringSpec
 from gradatim.scoring.word_counts import (
@@ -36,7 +35,6 @@ from gradatim.scoring.word_counts import (
 )
 
 _ROW_GROUP_ROWS = 1 << 16
-_MOST_PLACES = 20
 
 OnBytes = Callable[[int], None]
 
@@ -56,41 +54,44 @@ class Job:
     identity: str
 
 
-@dataclass(slots=True)
-class PartReport:
+@dataclass(slots=True, kw_only=True)
+class ScoresSummary(Skipped):
+    """What came of some of a corpus.
+
+    Attributes:
+        num_bytes: of the text of all rows.
+        num_not_prose: rows whose readability means nothing.
+    """
+
+    num_documents: int = 0
+    num_rows: int = 0
+    num_bytes: int = 0
+    num_not_prose: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class PartReport(ScoresSummary):
     """What came of one piece.
 
     Attributes:
         identity: of the job.
         piece: index of the piece.
         reads: which files and ranges, in words.
-        num_bytes: of the text of all rows.
-        num_not_prose: rows whose readability means nothing.
         content: hash of the scored text.
-        num_bad, num_blank, places: as in `gradatim.corpus.documents.Skipped`.
     """
 
     identity: str
     piece: int
     reads: str
-    num_documents: int = 0
-    num_rows: int = 0
-    num_bytes: int = 0
-    num_not_prose: int = 0
     content: str = ""
-    num_bad: int = 0
-    num_blank: int = 0
-    places: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, content: dict[str, Any]) -> Self:
         return cls(**{entry.name: content[entry.name] for entry in fields(cls)})
 
-    def note(self, error: InputError) -> None:
-        """Counts a bad row."""
-        self.num_bad += 1
-        if len(self.places) < _MOST_PLACES:
-            self.places.append(str(error))
+    @classmethod
+    def begun(cls, job: Job, piece: Piece) -> Self:
+        return cls(identity=job.identity, piece=piece.index, reads=str(piece))
 
 
 def part_name(index: int) -> str:
@@ -107,7 +108,7 @@ def score_piece(job: Job, piece: Piece, on_bytes: OnBytes | None = None) -> dict
     Raises:
         InputError: the piece cannot be read as asked.
     """
-    report = PartReport(job.identity, piece.index, str(piece))
+    report = PartReport.begun(job, piece)
     content = hashlib.blake2b(digest_size=16)
     folder = OutputFolder(job.out)
     with folder.writing(part_name(piece.index)) as file:
@@ -132,7 +133,7 @@ def score_piece(job: Job, piece: Piece, on_bytes: OnBytes | None = None) -> dict
 
 def count_piece(job: Job, piece: Piece, on_bytes: OnBytes | None = None) -> None:
     """Writes the word counts of a piece's passages."""
-    report = PartReport(job.identity, piece.index, str(piece))
+    report = PartReport.begun(job, piece)
     counted = []
     for _, passages in _passages(job, piece, report):
         counted.append(count_words(passages.text))
@@ -157,7 +158,7 @@ def read_report(folder: OutputFolder, index: int) -> PartReport | None:
 
 def piece_texts(job: Job, piece: Piece, rows: set[int]) -> dict[int, str]:
     """Row → text, for some rows of a part; stops reading after the last."""
-    report = PartReport(job.identity, piece.index, str(piece))
+    report = PartReport.begun(job, piece)
     found: dict[int, str] = {}
     at = 0
     for _, passages in _passages(job, piece, report):
@@ -181,17 +182,12 @@ def _passages(
 ) -> Iterator[tuple[TextBatch, PassageBatch]]:
     """The batches of a piece with their passages; bad and blank documents are counted."""
     max_bytes, min_bytes = job.spec.passage_bytes
-    take: Report = report.note if job.spec.on_bad == "skip" else _stop
-    for batch in read_piece(piece, job.spec.columns, take):
+    for batch in read_piece(piece, job.spec.columns, report.report(job.spec.on_bad)):
         passages = cut_batch(batch, max_bytes=max_bytes, min_bytes=min_bytes)
         report.num_documents += len(batch.text) - passages.num_blank
         report.num_blank += passages.num_blank
         if len(passages.text):
             yield batch, passages
-
-
-def _stop(error: InputError) -> None:
-    raise error
 
 
 def _score(job: Job, batch: TextBatch, passages: PassageBatch) -> pa.Table:

@@ -30,16 +30,14 @@ from gradatim.corpus.pieces import (
     with_line_numbers,
 )
 from gradatim.corpus.storage import OutputFolder, is_remote
-from gradatim.errors import InputError, SpecError, StoreError
+from gradatim.errors import InputError, SpecError, StoreError, differences
 from gradatim.scoring.columns import CORPUS_RARITY
 from gradatim.scoring.engines import Engine, LocalEngine
 from gradatim.scoring.folder import (
     DESCRIPTION,
     LOCK,
     SETTINGS,
-    ScoresSummary,
     check_same,
-    differences,
     identity_of,
     is_described,
     settings_of,
@@ -50,6 +48,7 @@ from gradatim.scoring.folder import (
 from gradatim.scoring.part import (
     Job,
     PartReport,
+    ScoresSummary,
     count_piece,
     part_name,
     read_report,
@@ -219,7 +218,7 @@ class _Run:
     def _check_unchanged(self, settings: dict[str, Any]) -> None:
         spec = self.job.spec
         plan = plan_pieces(spec.locations, spec.columns, skip_bad=spec.on_bad == "skip")
-        changed = differences(settings, settings_of(spec, plan))
+        changed = list(differences(settings, settings_of(spec, plan)))
         if changed:
             raise InputError(
                 "the corpus changed while it was read: " + "; ".join(changed),
