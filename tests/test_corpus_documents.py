@@ -298,8 +298,8 @@ def test_an_empty_corpus_says_why_it_is_empty(tmp_path: Path) -> None:
     ("name", "message"),
     [
         ("missing.txt", "no such file or folder"),
-        ("*.txt", "the pattern matches no file"),
-        ("empty", "the folder holds no file that can be read"),
+        ("*.txt", "nothing there that can be read"),
+        ("empty", "nothing there that can be read"),
         ("a.pdf", r"not a kind of file that can be read; expected \.parquet, \.jsonl"),
     ],
 )

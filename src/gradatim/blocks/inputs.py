@@ -7,7 +7,7 @@ size and time of change are as noted before is taken to have its noted content, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -17,7 +17,7 @@ from gradatim.blocks.spec import StoreSpec
 from gradatim.corpus.documents import Columns
 from gradatim.corpus.hashes import hash_file
 from gradatim.corpus.hub import HUB_PREFIX
-from gradatim.corpus.locations import CorpusFile, find_files
+from gradatim.corpus.locations import find_files
 from gradatim.corpus.pieces import plan_pieces
 
 
@@ -51,21 +51,22 @@ def inputs_of(spec: StoreSpec, noted: Sequence[Input] = ()) -> list[Input]:
     if spec.corpus is None:
         return [Input(name="spectrum", content=f"gradatim {__version__}")]
     known = {(entry.name, entry.num_bytes, entry.changed_ns): entry for entry in noted}
-    inputs = []
-    for part in _parts(spec):
-        if isinstance(part, str):
+    location, inputs = spec.corpus.location, []
+    for part in (location,) if isinstance(location, str) else location:
+        if part.startswith(HUB_PREFIX):
             inputs.append(Input(name=part))
             continue
-        key = (part.name, part.num_bytes, int(part.changed))
-        inputs.append(
-            known.get(key)
-            or Input(
-                name=part.name,
-                content=hash_file(Path(part.path)),
-                num_bytes=part.num_bytes,
-                changed_ns=int(part.changed),
+        for file in find_files(part):
+            key = (file.name, file.num_bytes, int(file.changed))
+            inputs.append(
+                known.get(key)
+                or Input(
+                    name=file.name,
+                    content=hash_file(Path(file.path)),
+                    num_bytes=file.num_bytes,
+                    changed_ns=int(file.changed),
+                )
             )
-        )
     return inputs
 
 
@@ -81,13 +82,3 @@ def total_bytes_of(spec: StoreSpec) -> int:
 def content_of(inputs: Sequence[Input]) -> list[list[str | None]]:
     """[name, content] of each input: what two lists of inputs are compared by."""
     return [[entry.name, entry.content] for entry in inputs]
-
-
-def _parts(spec: StoreSpec) -> Iterator[CorpusFile | str]:
-    assert spec.corpus is not None
-    location = spec.corpus.location
-    for part in (location,) if isinstance(location, str) else location:
-        if part.startswith(HUB_PREFIX):
-            yield part
-        else:
-            yield from find_files(part)

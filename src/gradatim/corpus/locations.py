@@ -120,15 +120,7 @@ def remote_files(filesystem: Any, path: str, location: str) -> list[CorpusFile]:
         if kind is not None and (is_pattern or not _is_hidden(name)):
             source = PurePosixPath(inner).parent.name if kind == "text" else _stem(Path(inner))
             found.append(_remote(filesystem, inner, kind, name.as_posix(), source))
-    if not found:
-        raise InputError(
-            "nothing there that can be read",
-            where=location,
-            expected=_READABLE,
-            got=f"{len(paths)} other files",
-            remedy="Check the location",
-        )
-    return found
+    return _some(found, location, len(paths))
 
 
 def _unknown_kind(path: PurePath, where: str) -> InputError:
@@ -152,14 +144,7 @@ def _files_below(folder: Path) -> Iterator[CorpusFile]:
     paths = [path for path in folder.rglob("*") if not _is_hidden(path.relative_to(folder))]
     files = [_found_file(path, folder) for path in _sorted(paths)]
     found = [file for file in files if file is not None]
-    if not found:
-        raise InputError(
-            "the folder holds no file that can be read",
-            where=str(folder),
-            expected=_READABLE,
-            got=f"{sum(path.is_file() for path in paths)} other files",
-        )
-    yield from found
+    yield from _some(found, str(folder), sum(path.is_file() for path in paths))
 
 
 def _matching_files(pattern: Path) -> Iterator[CorpusFile]:
@@ -168,15 +153,19 @@ def _matching_files(pattern: Path) -> Iterator[CorpusFile]:
     names = glob.glob(str(pattern), recursive=True)  # noqa: PTH207
     matches = _sorted([Path(name) for name in names])
     found = [file for path in matches if (file := _found_file(path, root)) is not None]
-    if not found:
-        raise InputError(
-            "the pattern matches no file that can be read",
-            where=str(pattern),
-            expected=_READABLE,
-            got=f"{len(matches)} matches",
-            remedy="Check the pattern; ** stands for any number of folders",
-        )
-    yield from found
+    yield from _some(found, str(pattern), len(matches))
+
+
+def _some(found: list[CorpusFile], where: str, num_there: int) -> list[CorpusFile]:
+    if found:
+        return found
+    raise InputError(
+        "nothing there that can be read",
+        where=where,
+        expected=_READABLE,
+        got=f"{num_there} other files",
+        remedy="Check the location; in a pattern ** stands for any number of folders",
+    )
 
 
 def _leading_parts(pattern: Path) -> Iterator[str]:

@@ -7,9 +7,8 @@ import zlib
 import numpy as np
 import pyarrow as pa
 import zstandard
-from numpy.typing import NDArray
 
-from gradatim.difficulty.counts import FloatColumn, text_bytes
+from gradatim.difficulty.counts import FloatColumn, ratio, text_bytes
 
 ZLIB_LEVEL = 6
 ZSTD_LEVEL = 1
@@ -24,7 +23,7 @@ def zlib_ratio(texts: pa.Array) -> FloatColumn:
     view = data.data
     spans = zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
     sizes = [len(zlib.compress(view[begin:end], ZLIB_LEVEL)) for begin, end in spans]
-    return _ratio(np.array(sizes, np.int64), np.diff(offsets))
+    return ratio(np.array(sizes, np.int64), np.diff(offsets))
 
 
 def zstd_ratio(texts: pa.Array) -> FloatColumn:
@@ -44,9 +43,4 @@ def zstd_ratio(texts: pa.Array) -> FloatColumn:
         )
         compressed = compressor.multi_compress_to_buffer(pieces, threads=1)
         sizes[filled] = [len(compressed[i]) for i in range(filled.size)]
-    return _ratio(sizes, lengths)
-
-
-def _ratio(compressed_bytes: NDArray[np.int64], num_bytes: NDArray[np.int64]) -> FloatColumn:
-    is_empty = num_bytes == 0
-    return np.ma.MaskedArray(compressed_bytes / np.where(is_empty, 1, num_bytes), is_empty)
+    return ratio(sizes, lengths)

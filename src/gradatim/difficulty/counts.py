@@ -60,6 +60,14 @@ class Counts:
         return dict(zip(COUNT_NAMES, self.whole[index].tolist(), strict=True))
 
 
+def ratio(
+    numerator: NDArray[Any], denominator: NDArray[np.int64], factor: float = 1.0
+) -> FloatColumn:
+    """factor · numerator / denominator, masked where the denominator is 0."""
+    is_empty = denominator == 0
+    return np.ma.MaskedArray(factor * numerator / np.where(is_empty, 1, denominator), is_empty)
+
+
 _COUNT_INDEX = {name: i for i, name in enumerate(COUNT_NAMES)}
 _MEASURE_INDEX = {name: i for i, name in enumerate(MEASURE_NAMES)}
 

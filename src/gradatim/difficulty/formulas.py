@@ -13,32 +13,22 @@ of 100 words or 30 sentences, the whole text is taken as the sample.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gradatim.difficulty.counts import Counts, FloatColumn
+from gradatim.difficulty.counts import Counts, FloatColumn, ratio
 
 _BITS_PER_ZIPF = float(np.log2(10.0))
 
 
-def _ratio(
-    numerator: NDArray[Any], denominator: NDArray[np.int64], factor: float = 1.0
-) -> FloatColumn:
-    """factor · numerator / denominator, masked where the denominator is 0."""
-    is_empty = denominator == 0
-    return np.ma.MaskedArray(factor * numerator / np.where(is_empty, 1, denominator), is_empty)
-
-
 def words_per_sentence(counts: Counts) -> FloatColumn:
     """Mean length of sentences in words, 1 or more."""
-    return _ratio(counts["num_words"], counts["num_sentences"])
+    return ratio(counts["num_words"], counts["num_sentences"])
 
 
 def syllables_per_word(counts: Counts) -> FloatColumn:
     """Mean length of words in syllables, 1 or more."""
-    return _ratio(counts["num_syllables"], counts["num_words"])
+    return ratio(counts["num_syllables"], counts["num_words"])
 
 
 def flesch_reading_ease(counts: Counts) -> FloatColumn:
@@ -74,7 +64,7 @@ def gunning_fog(counts: Counts) -> FloatColumn:
     rule that the endings -es, -ed and -ing do not count is left out. R. Gunning, The Technique of
     Clear Writing (1952). At least 0.4.
     """
-    complex_share = _ratio(counts["num_complex_words"], counts["num_words"], 100.0)
+    complex_share = ratio(counts["num_complex_words"], counts["num_words"], 100.0)
     return 0.4 * (words_per_sentence(counts) + complex_share)
 
 
@@ -85,7 +75,7 @@ def smog(counts: Counts) -> FloatColumn:
     grading: a new readability formula", Journal of Reading 12 (1969). At least 3.1291.
     """
     return (
-        3.1291 + 1.0430 * _ratio(counts["num_polysyllables"], counts["num_sentences"], 30.0) ** 0.5
+        3.1291 + 1.0430 * ratio(counts["num_polysyllables"], counts["num_sentences"], 30.0) ** 0.5
     )
 
 
@@ -95,7 +85,7 @@ def automated_readability_index(counts: Counts) -> FloatColumn:
     Strokes are visible characters, signs included. R. J. Senter and E. A. Smith, "Automated
     readability index", AMRL-TR-66-220 (1967). At least −16.22.
     """
-    strokes = _ratio(counts["num_characters"] - counts["num_spaces"], counts["num_words"])
+    strokes = ratio(counts["num_characters"] - counts["num_spaces"], counts["num_words"])
     return 4.71 * strokes + 0.5 * words_per_sentence(counts) - 21.43
 
 
@@ -105,8 +95,8 @@ def coleman_liau(counts: Counts) -> FloatColumn:
     M. Coleman and T. L. Liau, "A computer readability formula designed for machine scoring",
     Journal of Applied Psychology 60 (1975). At least −45.4.
     """
-    letters = _ratio(counts["num_letters"], counts["num_words"], 100.0)
-    sentences = _ratio(counts["num_sentences"], counts["num_words"], 100.0)
+    letters = ratio(counts["num_letters"], counts["num_words"], 100.0)
+    sentences = ratio(counts["num_sentences"], counts["num_words"], 100.0)
     return 0.0588 * letters - 0.296 * sentences - 15.8
 
 
@@ -117,7 +107,7 @@ def linsear_write(counts: Counts) -> FloatColumn:
     of Land Management, 1966), in the form used for technical manuals. At least −0.5.
     """
     points = counts["num_words"] + 2 * counts["num_polysyllables"]
-    per_sentence = _ratio(points, counts["num_sentences"])
+    per_sentence = ratio(points, counts["num_sentences"])
     return per_sentence / 2.0 - 1.0 * (per_sentence <= 20.0)
 
 
@@ -130,7 +120,7 @@ def new_dale_chall(counts: Counts) -> FloatColumn:
     (`gradatim.difficulty.fitting.familiar`). Names count as familiar, as they asked. At least 0.05.
     """
     unfamiliar = counts["num_unfamiliar_words"] - counts["num_unfamiliar_names"]
-    percent = _ratio(unfamiliar, counts["num_words"], 100.0)
+    percent = ratio(unfamiliar, counts["num_words"], 100.0)
     score = 0.1579 * percent + 0.0496 * words_per_sentence(counts)
     return score + 3.6365 * (percent > 5.0)
 
@@ -140,7 +130,7 @@ def lix(counts: Counts) -> FloatColumn:
 
     C. H. Björnsson, Läsbarhet (1968). At least 1.
     """
-    return words_per_sentence(counts) + _ratio(counts["num_long_words"], counts["num_words"], 100.0)
+    return words_per_sentence(counts) + ratio(counts["num_long_words"], counts["num_words"], 100.0)
 
 
 def rix(counts: Counts) -> FloatColumn:
@@ -149,7 +139,7 @@ def rix(counts: Counts) -> FloatColumn:
     J. Anderson, "Lix and Rix: variations on a little-known readability index", Journal of Reading
     26 (1983). At least 0.
     """
-    return _ratio(counts["num_long_words"], counts["num_sentences"])
+    return ratio(counts["num_long_words"], counts["num_sentences"])
 
 
 def spache(counts: Counts) -> FloatColumn:
@@ -159,7 +149,7 @@ def spache(counts: Counts) -> FloatColumn:
     Reading for Poor Readers (revised 1974). The words taken as familiar are the more frequent part
     of our list for `new_dale_chall`. At least 0.78.
     """
-    unfamiliar = _ratio(counts["num_distinct_unfamiliar"], counts["num_words"], 100.0)
+    unfamiliar = ratio(counts["num_distinct_unfamiliar"], counts["num_words"], 100.0)
     return 0.121 * words_per_sentence(counts) + 0.082 * unfamiliar + 0.659
 
 
@@ -179,7 +169,7 @@ def word_rarity(counts: Counts) -> FloatColumn:
     Names are left out: a name is rare and says nothing of the reader it asks for. From 4.3 (`the`)
     to 26.6, which stands for a word that `wordfreq` does not list.
     """
-    zipf = _ratio(counts["sum_zipf_centi"], counts["num_common_parts"], 0.01)
+    zipf = ratio(counts["sum_zipf_centi"], counts["num_common_parts"], 0.01)
     return (9.0 - zipf) * _BITS_PER_ZIPF
 
 

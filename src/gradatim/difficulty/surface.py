@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from gradatim.difficulty.columns import COUNT_NAMES
 from gradatim.difficulty.compression import zlib_ratio, zstd_ratio
-from gradatim.difficulty.counts import Counts, FloatColumn, count_batch
+from gradatim.difficulty.counts import Counts, FloatColumn, count_batch, ratio
 from gradatim.difficulty.formulas import FORMULAS
 from gradatim.difficulty.prose import not_prose_reasons
 from gradatim.difficulty.reading_age import reading_age
@@ -86,8 +86,7 @@ def _tokens_per_word(texts: pa.Array, counts: Counts, path: str | None) -> Float
         [text or "" for text in texts.to_pylist()], add_special_tokens=False
     )
     num_tokens = np.array([len(encoding) for encoding in encodings], np.int64)
-    is_empty = counts["num_words"] == 0
-    return np.ma.MaskedArray(num_tokens / np.where(is_empty, 1, counts["num_words"]), is_empty)
+    return ratio(num_tokens, counts["num_words"])
 
 
 @lru_cache(maxsize=4)

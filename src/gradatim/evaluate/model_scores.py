@@ -57,6 +57,18 @@ _CHECK_BYTES = 4
 _ROWS = "rows.bin"
 
 
+_COMPARED: dict[Comparison, tuple[str, str]] = {
+    LEARNABILITY: (
+        "more learned by the model",
+        "mean loss under the early checkpoint minus the late one's",
+    ),
+    EXCESS_LOSS: (
+        "more still to be learned",
+        "mean loss under the current model minus the reference's",
+    ),
+}
+"""What a higher difference is, and what it measures."""
+
 OnProgress = Callable[[str, int, int], None]
 
 
@@ -275,30 +287,22 @@ class _Work:
 
 def _described(settings: ModelScores, comparison: Comparison | None) -> dict[str, ScoreColumn]:
     """What the columns mean, in order."""
-    loss = "of the losses of a block's predicted tokens"
-    described = dict(
-        zip(
-            LOSS_COLUMNS,
-            (f"mean {loss}", *(f"{p} {loss}" for p in ("median", "10th", "90th percentile"))),
-            strict=True,
-        )
-    )
-    higher = dict.fromkeys(LOSS_COLUMNS, "harder")
+    losses = "of the losses of a block's predicted tokens"
+    parts = ("mean", "median", "10th", "90th percentile")
+    described = {
+        name: ("harder", f"{part} {losses}") for name, part in zip(LOSS_COLUMNS, parts, strict=True)
+    }
     if settings.top_k is not None:
         described[SALT_DS] = (
+            "more challenging yet learnable",
             f"median over tokens of the loss, tokens outside the model's top {settings.top_k} "
-            f"{settings.mask}"
+            f"{settings.mask}",
         )
-        higher[SALT_DS] = "more challenging yet learnable"
-    if comparison == LEARNABILITY:
-        described[LEARNABILITY] = "mean loss under the early checkpoint minus the late one's"
-        higher[LEARNABILITY] = "more learned by the model"
-    elif comparison == EXCESS_LOSS:
-        described[EXCESS_LOSS] = "mean loss under the current model minus the reference's"
-        higher[EXCESS_LOSS] = "more still to be learned"
+    if comparison is not None:
+        described[comparison] = _COMPARED[comparison]
     return {
-        name: ScoreColumn(unit="nats", higher_is=higher[name], describes=text)
-        for name, text in described.items()
+        name: ScoreColumn(unit="nats", higher_is=higher, describes=text)
+        for name, (higher, text) in described.items()
     }
 
 
