@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from gradatim.blocks import encoding, packing, table
@@ -43,6 +44,11 @@ def store(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     return build(spec_of(corpus), tmp_path_factory.mktemp("stores") / "store")
 
 
+def rows_of(store: Store) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(store.path / "blocks.parquet").to_pylist()
+    return rows
+
+
 def content(path: Path) -> dict[str, bytes]:
     """Every byte of a store but the seconds it took."""
     files = {file.name: file.read_bytes() for file in path.iterdir() if file.name != "store.json"}
@@ -52,7 +58,7 @@ def content(path: Path) -> dict[str, bytes]:
 
 
 def test_a_block_has_the_difficulty_bytes_and_text_of_its_own_tokens(store: Store) -> None:
-    table_rows = store.table.to_pylist()
+    table_rows = rows_of(store)
     separator = store.separator_id
     for block_id in range(0, store.num_blocks, 37):
         tokens = store.read([block_id])[0]
@@ -80,32 +86,31 @@ def test_text_without_words_counts_as_the_hardest() -> None:
 
 
 def test_a_split_never_shares_a_document(store: Store) -> None:
-    for split, spans in zip(store.column("split"), store.column("spans"), strict=True):
-        for span in spans:
-            assert split_of(span["document"], 0.2, 0) == split
+    for row in rows_of(store):
+        for span in row["spans"]:
+            assert split_of(span["document"], 0.2, 0) == row["split"]
     assert len(store.ids("train")) > 4 * len(store.ids("held_out")) / 2 > 0
 
 
 def test_blocks_of_a_level_rise_in_difficulty_and_keep_levels_apart(store: Store) -> None:
-    levels = np.array(store.column("level"))
-    ages = store.column("reading_age")
-    train = store.ids("train")
-    assert set(levels) == {"easy", "hard"}
-    for level in ("easy", "hard"):
-        of_level = ages[train][levels[train] == level]
+    levels, ages = store.labels("level", "train"), store.column("reading_age", "train")
+    assert levels.names == ("easy", "hard")
+    for code in (0, 1):
+        of_level = ages[levels.codes == code]
         quarters = [part.mean() for part in np.array_split(of_level, 4)]
         assert quarters == sorted(quarters)
         assert quarters[3] > quarters[0] + 1.5
-    for level, spans in zip(levels, store.column("spans"), strict=True):
-        for span in spans:
-            assert ("hard" if int(span["document"][5:]) % 7 > 3 else "easy") == level
+    for row in rows_of(store):
+        for span in row["spans"]:
+            assert ("hard" if int(span["document"][5:]) % 7 > 3 else "easy") == row["level"]
 
 
 def test_spans_lead_back_to_the_documents(store: Store, corpus: Path) -> None:
     texts = {row["id"]: row["text"] for row in map(json.loads, corpus.read_text().splitlines())}
+    rows = rows_of(store)
     for block_id in range(0, store.num_blocks, 41):
         tokens = store.tokens[block_id].tolist()
-        spans = store.column("spans")[block_id]
+        spans = rows[block_id]["spans"]
         ends = [span["start_token"] for span in spans[1:]] + [len(tokens)]
         assert store.column("num_passages")[block_id] == len(spans)
         for span, end in zip(spans, ends, strict=True):
@@ -114,8 +119,8 @@ def test_spans_lead_back_to_the_documents(store: Store, corpus: Path) -> None:
 
 
 def test_the_source_is_that_of_most_bytes(store: Store) -> None:
-    sources = store.column("source")
-    for block_id, spans in enumerate(store.column("spans")):
+    for block_id, row in enumerate(rows_of(store)):
+        spans = row["spans"]
         num_bytes = store.token_bytes[store.tokens[block_id]].astype(int)
         ends = [span["start_token"] for span in spans[1:]] + [store.block_tokens]
         totals = {"even": 0, "odd": 0}
@@ -123,7 +128,7 @@ def test_the_source_is_that_of_most_bytes(store: Store) -> None:
             source = "even" if int(span["document"][5:]) % 2 == 0 else "odd"
             totals[source] += int(num_bytes[span["start_token"] : end].sum())
         if totals["even"] != totals["odd"]:
-            assert sources[block_id] == max(totals, key=totals.__getitem__)
+            assert row["source"] == max(totals, key=totals.__getitem__)
 
 
 def test_the_report_accounts_for_every_token(store: Store) -> None:
@@ -304,16 +309,18 @@ def test_the_same_bytes_whatever_the_batch_sizes(
     monkeypatch.setattr(encoding, "BATCH_PASSAGES", 7)
     monkeypatch.setattr(packing, "ROWS_PER_GROUP", 5)
     monkeypatch.setattr(table, "CHUNK_BLOCKS", 11)
+    monkeypatch.setattr(table, "GROUP_BLOCKS", 30)
     other = build(spec_of(corpus), tmp_path / "store")
     other.verify()
     assert other.fingerprint == store.fingerprint
-    assert other.table.equals(store.table)
+    assert rows_of(other) == rows_of(store)
+    assert pq.read_metadata(other.path / "blocks.parquet").num_row_groups > 5
     assert (other.path / "tokens.bin").read_bytes() == (store.path / "tokens.bin").read_bytes()
 
 
 def test_the_graded_world_brings_its_splits_levels_and_tasks(world_store: Store) -> None:
-    assert set(world_store.column("split")) == {"train", "held_out", "out_of_distribution"}
-    assert set(world_store.column("level")) == set("abcdef")
+    assert world_store.labels("split").names == ("held_out", "out_of_distribution", "train")
+    assert world_store.labels("level").names == tuple("abcdef")
     tasks = world_store.tasks()
     assert len(tasks) == 12 * 6 * 2
     assert {task.split for task in tasks} == {"held_out", "out_of_distribution"}
@@ -338,8 +345,8 @@ def test_real_stories_become_a_store(tmp_path: Path) -> None:
     )
     store = build(spec, tmp_path / "store")
     ages = store.column("reading_age")
-    levels = np.array(store.column("level"))
-    means = {level: ages[levels == level].mean() for level in set(levels)}
+    levels = store.labels("level")
+    means = {level: ages[levels.codes == code].mean() for code, level in enumerate(levels.names)}
     assert means["elementary"] < means["intermediate"] < means["advanced"]
     assert store.report["bytes_per_token"] > 2.5
     assert np.isfinite(ages).all()

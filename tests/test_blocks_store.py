@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gradatim.blocks.store import BLOCK_SCHEMA, Store
+from gradatim.blocks.columns import Labels
+from gradatim.blocks.store import BLOCK_SCHEMA, NUMBERS, SPLITS, Store, fingerprint_of
 from gradatim.errors import StoreError
 
 
@@ -29,16 +32,69 @@ def test_a_read_gives_the_blocks_asked_for_in_that_order(world_store: Store) -> 
 
 
 def test_the_table_has_a_row_a_block_in_the_schema(world_store: Store) -> None:
-    assert world_store.table.schema.equals(BLOCK_SCHEMA)
+    table = pq.read_table(world_store.path / "blocks.parquet")
+    assert table.schema.equals(BLOCK_SCHEMA)
     assert world_store.column("block_id").tolist() == list(range(world_store.num_blocks))
-    assert world_store.column("reading_age").dtype == np.float32
-    assert isinstance(world_store.column("source"), list)
+    for name in NUMBERS:
+        column = world_store.column(name)
+        assert column.dtype == table[name].to_numpy().dtype
+        assert column.tolist() == table[name].to_pylist()
 
 
 def test_ids_part_the_store_by_split(world_store: Store) -> None:
-    ids = [world_store.ids(split) for split in ("train", "held_out", "out_of_distribution")]
+    ids = [world_store.ids(split) for split in SPLITS]
     assert all(part.dtype == np.uint32 for part in ids)
     assert sorted(np.concatenate(ids).tolist()) == list(range(world_store.num_blocks))
+    split_of_block = pq.read_table(world_store.path / "blocks.parquet")["split"].to_pylist()
+    for split, part in zip(SPLITS, ids, strict=True):
+        assert {split_of_block[block] for block in part.tolist()} == {split}
+    assert len(world_store.ids("validation")) == 0
+
+
+def test_what_is_read_of_a_split_is_that_part_of_the_whole(world_store: Store) -> None:
+    for split in SPLITS:
+        ids = world_store.ids(split)
+        for name in ("reading_age", "bytes"):
+            whole = world_store.column(name)
+            assert world_store.column(name, split).tolist() == whole[ids].tolist()
+        assert world_store.bands(3, split).tolist() == world_store.bands(3)[ids].tolist()
+        for name in ("level", "source"):
+            whole, part = world_store.labels(name), world_store.labels(name, split)
+            assert texts(part) == [texts(whole)[block] for block in ids.tolist()]
+            assert list(part.names) == sorted(set(texts(part)))
+
+
+def texts(labels: Labels) -> list[str]:
+    return [labels.names[code] for code in labels.codes]
+
+
+@pytest.mark.parametrize("group_rows", [1, 7, 1000])
+def test_labels_and_fingerprint_depend_on_the_values_alone(
+    copy: Path, world_store: Store, group_rows: int
+) -> None:
+    """On missing labels too, and on more of them than a byte counts, whatever the groups."""
+    table = pq.read_table(copy / "blocks.parquet")
+    levels = [None if row % 5 == 2 else f"level {row % 299}" for row in range(len(table))]
+    at = table.schema.get_field_index("level")
+    table = table.set_column(at, BLOCK_SCHEMA.field("level"), pa.array(levels, pa.string()))
+    pq.write_table(table, copy / "blocks.parquet", row_group_size=group_rows)
+    labels = Store.open(copy).labels("level")
+    assert texts(labels) == [level or "" for level in levels]
+    assert labels.names == tuple(sorted(set(texts(labels))))
+    assert labels.codes.dtype == np.uint16
+    assert world_store.labels("level").codes.dtype == np.uint8
+
+    digest = hashlib.blake2b(b"any", digest_size=16)
+    for name in ("tokens.bin", "tasks.jsonl"):
+        digest.update(hashlib.blake2b((copy / name).read_bytes(), digest_size=16).digest())
+    for name in BLOCK_SCHEMA.names[:-1]:
+        column = table[name].combine_chunks()
+        if name in ("split", "level", "source"):
+            coded = column.dictionary_encode(null_encoding="encode")
+            digest.update(json.dumps(coded.dictionary.to_pylist()).encode())
+            column = coded.indices
+        digest.update(column.to_numpy().tobytes())
+    assert fingerprint_of(copy, "any") == digest.hexdigest()
 
 
 def test_bands_part_the_training_split_evenly(world_store: Store) -> None:
@@ -103,8 +159,34 @@ def test_a_table_of_too_few_rows_is_named(copy: Path) -> None:
 def test_a_store_of_another_version_asks_to_be_built_anew(copy: Path) -> None:
     content = json.loads((copy / "store.json").read_text())
     (copy / "store.json").write_text(json.dumps(content | {"schema_version": 99}))
-    with pytest.raises(StoreError, match=r"expected schema_version 1; got 99. Build it anew"):
+    with pytest.raises(StoreError, match=r"expected schema_version 2; got 99. Build it anew"):
         Store.open(copy)
+
+
+def test_a_store_of_the_first_version_is_read(copy: Path, world_store: Store) -> None:
+    content = json.loads((copy / "store.json").read_text())
+    del content["splits"]
+    (copy / "store.json").write_text(json.dumps(content | {"schema_version": 1}))
+    first = Store.open(copy)
+    assert first.description.splits == world_store.description.splits
+    first.verify()
+    table = pq.read_table(copy / "blocks.parquet")
+    pq.write_table(table.take(list(range(len(table)))[::-1]), copy / "blocks.parquet")
+    with pytest.raises(StoreError, match=r"not all blocks in the range of held_out are of it"):
+        Store.open(copy)
+
+
+def test_splits_that_are_not_the_blocks_are_found(copy: Path) -> None:
+    content = json.loads((copy / "store.json").read_text())
+    splits = content["splits"]
+    splits["held_out"][1] += 1
+    (copy / "store.json").write_text(json.dumps(content))
+    with pytest.raises(StoreError, match=r"its splits .* are not \d+ blocks"):
+        Store.open(copy)
+    splits["out_of_distribution"][0] += 1
+    (copy / "store.json").write_text(json.dumps(content))
+    with pytest.raises(StoreError, match=r"not all blocks in the range of held_out are of it"):
+        Store.open(copy).verify()
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"schema_version": 1}', "\xff"])
@@ -122,5 +204,7 @@ def test_a_folder_without_a_store_says_how_to_build_one(tmp_path: Path) -> None:
 
 
 def test_an_unknown_column_lists_the_known_ones(world_store: Store) -> None:
-    with pytest.raises(StoreError, match=r"expected block_id, split, level.*got reading_year"):
+    with pytest.raises(StoreError, match=r"expected block_id, bytes, read.*got reading_year"):
         world_store.column("reading_year")
+    with pytest.raises(StoreError, match=r"expected split, level, source; got bytes"):
+        world_store.labels("bytes")

@@ -82,9 +82,10 @@ def test_a_number_of_processes_that_cannot_be_meant_is_refused_before_anything_i
 
 def test_feeding_is_labelled_by_what_stages_mix(world_store: Store) -> None:
     labels = block_labels(world_store, 5, by="level")
-    assert set(labels) == {f"level {level}" for level in "abcdef"}
-    assert len(labels) == world_store.num_blocks
-    assert set(block_labels(world_store, 3, by=None)) == {"band 1", "band 2", "band 3"}
+    assert labels.names == tuple(f"level {level}" for level in "abcdef")
+    assert labels.codes.tolist() == world_store.labels("level").codes.tolist()
+    bands = block_labels(world_store, 3, by=None)
+    assert {bands.names[band] for band in bands.codes} == {"band 1", "band 2", "band 3"}
 
 
 def test_one_failed_run_stops_no_other_and_is_reported(world_store: Store, tmp_path: Path) -> None:

@@ -92,6 +92,26 @@ def test_a_few_absurd_ages_do_not_set_the_slope() -> None:
     assert scale.num_admitted(1.0) == 1000
 
 
+@given(
+    st.lists(st.integers(0, 9).map(lambda step: 8 + step / 2**20), min_size=1, max_size=40),
+    st.floats(0.01, 1),
+    st.lists(st.floats(0, 1), max_size=8),
+)
+def test_single_precision_admits_as_double_does(
+    ages: list[float], start: float, positions: list[float]
+) -> None:
+    """Of ages that are next to each other in single precision, with the ceiling in between."""
+    single, double = (
+        YearsScale("linear", start, np.sort(np.array(ages, dtype)), num_blocks=len(ages))
+        for dtype in (np.float32, np.float64)
+    )
+    for position in positions:
+        ceiling = double.ceiling(position)
+        assert single.ceiling(position) == ceiling
+        num_below = len(ages) if ceiling is None else sum(age <= ceiling for age in ages)
+        assert single.num_admitted(position) == double.num_admitted(position) == num_below
+
+
 # What may be drawn
 
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from gradatim import streams
 from gradatim.errors import MismatchError, SpecError
 from gradatim.streams import Stream
 from gradatim.timelines.data.check import consumed, multiset_hash, order_hash, replay, used_fraction
 from gradatim.timelines.data.door import BlockTable
 from gradatim.timelines.data.kinds import DataTimeline, make_curriculum
 from gradatim.timelines.data.pool import Pool
+from gradatim.timelines.data.ranking import ranked
+from gradatim.timelines.data.sample import sampled
 
 STAGES = [
     {"until": 0.4, "weights": {"a": 6, "b": 3, "c": 1}},
@@ -64,7 +68,8 @@ def table_of(num_blocks: int) -> BlockTable:
     ages[3::10] = np.nan
     labels = np.array(list("aaaaabbbcc"))[(rows * 0.7548776662466927 % 1 * 10).astype(int)]
     labels[:3] = ["a", "b", "c"]
-    return BlockTable((rows * 3 + 7).astype(np.uint32), {"reading_age": ages}, {"level": labels})
+    levels = np.unique(labels, return_inverse=True)
+    return BlockTable((rows * 3 + 7).astype(np.uint32), {"reading_age": ages}, {"level": levels})
 
 
 def progresses(num_steps: int) -> list[float]:
@@ -103,8 +108,66 @@ def test_streams_and_seeds_are_unlike() -> None:
     assert len({stream.words(0, 4).tobytes() for stream in streams}) == len(streams)
 
 
-def test_a_permutation_holds_every_number_once() -> None:
-    assert sorted(Stream(3, "x").permutation(1000).tolist()) == list(range(1000))
+class FewWords(Stream):
+    """Words that often agree, in their high bits or wholly."""
+
+    def words(self, start: int, count: int) -> np.ndarray[Any, Any]:
+        words = super().words(start, count)
+        return (words & np.uint64(3 << 62)) | (words >> np.uint64(40) & np.uint64(3))
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "PART_ROWS", 7)
+
+
+@pytest.mark.usefixtures("small_parts")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 300), st.integers(0, 3), st.sampled_from([Stream, FewWords]))
+def test_a_permutation_is_the_stable_order_of_the_words(
+    count: int, seed: int, stream_of: type[Stream]
+) -> None:
+    expected = np.argsort(stream_of(seed, "x").words(0, count), kind="stable")
+    assert stream_of(seed, "x").permutation(count).tolist() == expected.tolist()
+
+
+@pytest.mark.usefixtures("small_parts")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    values=st.lists(
+        st.one_of(
+            st.sampled_from(
+                [0.0, -0.0, 1.0, 1.0000001, -3.5, 1e-45, math.nan, math.inf, -math.inf]
+            ),
+            st.floats(width=32),
+        ),
+        min_size=1,
+        max_size=60,
+    ),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    hardest_first=st.booleans(),
+    stream_of=st.sampled_from([Stream, FewWords]),
+)
+def test_a_ranking_is_by_difficulty_and_then_by_words(
+    values: list[float], dtype: type, hardest_first: bool, stream_of: type[Stream]
+) -> None:
+    difficulty = np.array(values, dtype)
+    rank = np.where(np.isfinite(values), (-1 if hardest_first else 1) * np.array(values), np.inf)
+    expected = np.lexsort((stream_of(1, "x").words(0, len(rank)), rank))
+    found = ranked(difficulty, stream_of(1, "x"), hardest_first=hardest_first)
+    assert found.tolist() == expected.tolist()
+
+
+@given(st.integers(1, 50), st.integers(1, 120))
+def test_a_budget_sample_is_whole_passes_and_the_head_of_a_permutation(
+    num_blocks: int, num_draws: int
+) -> None:
+    ids = np.arange(num_blocks) * 10
+    rows = np.tile(np.arange(num_blocks), num_draws // num_blocks)
+    more = np.argsort(Stream(4, "sample").words(0, num_blocks), kind="stable")
+    more = np.sort(more[: num_draws % num_blocks])
+    found = sampled(num_blocks, "budget", num_draws=num_draws, seed=4)(ids)
+    assert found.tolist() == ids[np.concatenate([rows, more])].tolist()
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=str)
@@ -287,6 +350,7 @@ def test_consumption_counts_distinct_blocks_of_a_band() -> None:
     bands = np.array([1, 1, 2, 2, 2])
     assert consumed([[10, 10], [12, 13]], ids, bands) == {"1": 1 / 2, "2": 2 / 3}
     assert used_fraction([], ids) == 0.0
+    assert math.isnan(used_fraction([1], ids[:0]))
     assert used_fraction([14, 10, 99], ids) == 2 / 5
     assert used_fraction([10], np.array([10, 10, 11], dtype=np.uint32)) == 1 / 2
 
@@ -328,8 +392,12 @@ def test_blocks_that_cannot_be_meant_are_refused() -> None:
         make_curriculum(uniform, twice, num_draws=1, seed=0)
     with pytest.raises(SpecError, match="at least one block; got 0"):
         make_curriculum(uniform, table_of(50), num_draws=0, seed=0)
+    ids = np.array([1, 2], dtype=np.uint32)
+    uneven = BlockTable(ids, {"reading_age": np.ones(1)}, {"level": (["a"], np.zeros(3, np.uint8))})
     with pytest.raises(SpecError, match=r"column 'reading_age'.*expected 2 values; got 1"):
-        BlockTable(np.array([1, 2], dtype=np.uint32), {"reading_age": np.ones(1)})
+        make_curriculum(parsed(kind="ceiling"), uneven, num_draws=1, seed=0)
+    with pytest.raises(SpecError, match=r"column 'level'.*expected 2 values; got 3"):
+        make_curriculum(parsed(kind="stages", stages=STAGES), uneven, num_draws=1, seed=0)
 
 
 def test_every_plan_says_itself_in_a_sentence() -> None:

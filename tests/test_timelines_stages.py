@@ -22,7 +22,8 @@ LEVELS = "aaaaabbbccaaaaabbbcc"  # of the blocks 0 .. 19
 
 def table_of(levels: str, repeat: int = 1) -> BlockTable:
     labels = list(levels) * repeat
-    return BlockTable(np.arange(len(labels), dtype=np.uint32), labels={"level": labels})
+    ids = np.arange(len(labels), dtype=np.uint32)
+    return BlockTable(ids, labels={"level": np.unique(labels, return_inverse=True)})
 
 
 def stages_of(*stages: tuple[float, dict[str, float]], **more: Any) -> Stages:
@@ -132,7 +133,8 @@ def test_arms_that_draw_as_many_of_a_label_draw_the_same_blocks() -> None:
 def test_a_hundred_labels_get_their_whole_shares() -> None:
     names = [f"book {i}" for i in range(100)]
     ids = np.arange(1000, dtype=np.uint32)
-    table = BlockTable(ids, labels={"source": [names[i % 100] for i in range(1000)]})
+    sources = [names[i % 100] for i in range(1000)]
+    table = BlockTable(ids, labels={"source": np.unique(sources, return_inverse=True)})
     spec = stages_of((1.0, dict.fromkeys(names, 1.0)), by="source")
     drawn = np.concatenate([order(spec, table).draw(0.0, 700)])
     assert set(Counter((drawn % 100).tolist()).values()) == {7}
@@ -263,7 +265,8 @@ def test_an_unknown_label_is_named_with_the_known_ones() -> None:
         order(stages_of((1.0, {"a": 1, "d": 1})), table_of(LEVELS))
     with pytest.raises(SpecError, match=r"data\.by: .*expected one of level; got source"):
         order(stages_of((1.0, {"a": 1}), by="source"), table_of(LEVELS))
-    unlabelled = BlockTable(np.arange(2, dtype=np.uint32), labels={"level": ["", ""]})
+    codes = np.zeros(2, np.uint8)
+    unlabelled = BlockTable(np.arange(2, dtype=np.uint32), labels={"level": ([""], codes)})
     with pytest.raises(
         SpecError, match=r"no block has this level.*expected blocks with labels; got a"
     ):

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gradatim.blocks.columns import Labels
 from gradatim.compute import Shape, forward_flops, training_flops
 from gradatim.model.network import Network
 from gradatim.recipe import Recipe
@@ -45,18 +46,22 @@ class TinyStore:
         ids = np.arange(self.num_blocks, dtype=np.uint32)
         return ids[ids % 10 == 9] if split == "held_out" else ids[ids % 10 != 9]
 
-    def column(self, name: str) -> Any:
+    def column(self, name: str, split: str | None = None) -> Any:
         columns = {
             "reading_age": self.reading_age,
             "flesch_reading_ease": 100 - self.reading_age,
             "flesch_kincaid_grade": self.reading_age - 5,
-            "level": [None] * self.num_blocks,
-            "source": ["tiny"] * self.num_blocks,
         }
-        return columns[name]
+        return columns[name] if split is None else columns[name][self.ids(split)]
 
-    def bands(self, num_bands: int) -> NDArray[np.int64]:
-        return np.arange(self.num_blocks) * num_bands // self.num_blocks + 1
+    def labels(self, name: str, split: str | None = None) -> Labels:
+        num_blocks = self.num_blocks if split is None else len(self.ids(split))
+        names = {"level": "", "source": "tiny"}
+        return Labels((names[name],), np.zeros(num_blocks, np.uint8))
+
+    def bands(self, num_bands: int, split: str | None = None) -> NDArray[np.int64]:
+        bands = np.arange(self.num_blocks) * num_bands // self.num_blocks + 1
+        return bands if split is None else bands[self.ids(split)]
 
     def read(self, block_ids: NDArray[np.uint32]) -> NDArray[np.int64]:
         return self.tokens[block_ids].astype(np.int64)

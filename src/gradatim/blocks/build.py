@@ -37,6 +37,7 @@ from gradatim.blocks.store import (
     StoreDescription,
     Task,
     fingerprint_of,
+    ranges_of,
     read_description,
     token_dtype,
 )
@@ -244,6 +245,7 @@ class _Build:
             vocab_size=vocabulary.size,
             dtype=token_dtype(vocabulary.size).str,
             num_blocks=sum(blocks["num_blocks"].values()),
+            splits=ranges_of(blocks["num_blocks"]),
             separator_id=vocabulary.separator_id,
             fingerprint=fingerprint_of(store, vocabulary.fingerprint),
             corpus_fingerprint=hash_json([content_of(self.inputs), corpus_settings]),

@@ -7,17 +7,19 @@
     store.json       sizes, fingerprints, settings, and the report of the build
     scores/          what models said of the blocks later (`blocks/model_scores.py`)
 
-A block's id is its row, for life. A store is written once (`blocks/build.py`), appears whole by
-one rename, and is never changed; tables of scores are only put beside it.
+A block's id is its row, for life, and a split is a range of ids. A column is read when it is asked
+for, and not kept: a store may have fifty million blocks. It is written once (`blocks/build.py`),
+appears whole by one rename, and is never changed; tables of scores are only put beside it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +31,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tokenizers import Tokenizer
 
 from gradatim.blocks import model_scores
+from gradatim.blocks.columns import Labels, arrays_of, coded_labels, read_labels, read_numbers
 from gradatim.blocks.model_scores import ScoreTable
 from gradatim.blocks.tokenizer import Vocabulary
 from gradatim.difficulty.bands import band_edges, band_of
 from gradatim.errors import StoreError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 did not write down the ranges of the splits
 TRAIN, HELD_OUT, OUT_OF_DISTRIBUTION = SPLITS = ("train", "held_out", "out_of_distribution")
 
 TOKENS, BLOCKS, TOKENIZER = "tokens.bin", "blocks.parquet", "tokenizer.json"
@@ -60,10 +63,15 @@ BLOCK_SCHEMA = pa.schema(
 )
 
 
+TEXTS = tuple(field.name for field in BLOCK_SCHEMA if pa.types.is_string(field.type))
+NUMBERS = tuple(name for name in BLOCK_SCHEMA.names if name not in (*TEXTS, "spans"))
+
+
 class StoreDescription(BaseModel):
     """The content of `store.json`.
 
     Attributes:
+        splits: of each split the first id and the one after its last.
         fingerprint: of tokens, block table, tokenizer and tasks: of what a run can see.
         corpus_fingerprint: of the content of the corpus files, or of the graded world's settings.
         settings: the `StoreSpec` asked for.
@@ -78,6 +86,7 @@ class StoreDescription(BaseModel):
     vocab_size: int
     dtype: str
     num_blocks: int
+    splits: dict[str, tuple[int, int]]
     separator_id: int
     fingerprint: str
     corpus_fingerprint: str
@@ -120,10 +129,13 @@ class Store:
     path: Path
     description: StoreDescription
     tokens: np.memmap[Any, np.dtype[Any]]
+    _edges: dict[int, NDArray[np.float64]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, path: Path | str) -> Store:
         """Opens a store; cheap, nothing is read but `store.json` and the sizes of the files.
+
+        Of a store of version 1 the splits are read as well, to see that they are ranges.
 
         Raises:
             StoreError: there is no store, or its parts do not fit together.
@@ -147,7 +159,12 @@ class Store:
             raise _damaged(path, f"{BLOCKS} is no parquet file ({error})") from error
         if num_rows != description.num_blocks:
             raise _damaged(path, f"{BLOCKS} has {num_rows} rows, not {description.num_blocks}")
-        return cls(path, description, np.memmap(path / TOKENS, dtype, "r", shape=shape))
+        if sum(last - first for first, last in description.splits.values()) != num_rows:
+            raise _damaged(path, f"its splits {description.splits} are not {num_rows} blocks")
+        store = cls(path, description, np.memmap(path / TOKENS, dtype, "r", shape=shape))
+        if description.schema_version == 1:
+            store._check_splits()
+        return store
 
     @property
     def fingerprint(self) -> str:
@@ -191,34 +208,46 @@ class Store:
         """[vocab_size] UTF-8 bytes each token stands for; 0 for the separator."""
         return self.vocabulary.num_bytes
 
-    @cached_property
-    def table(self) -> pa.Table:
-        """All of `blocks.parquet`, in block order."""
-        return pq.read_table(self.path / BLOCKS, schema=BLOCK_SCHEMA)
-
-    def column(self, name: str) -> Any:
-        """One column of the block table: an array of numbers, or a list of texts.
+    def column(self, name: str, split: str | None = None) -> NDArray[Any]:
+        """Numbers of the block table, one a block of the store or, in the order of ids, of a split.
 
         `TABLE/COLUMN` is a column of the scores beside the store, NaN where a block has no value.
 
         Raises:
             StoreError: there is no such column.
         """
+        rows = self._rows(split)
         scores = model_scores.split_column(name)
         if scores is not None:
             return model_scores.read_column(
                 self.path, *scores, num_blocks=self.num_blocks, store_fingerprint=self.fingerprint
-            )
-        if name not in BLOCK_SCHEMA.names:
+            )[rows.start : rows.stop]
+        self._check_known(name, NUMBERS)
+        dtype = np.dtype(BLOCK_SCHEMA.field(name).type.to_pandas_dtype())
+        return read_numbers(self.path / BLOCKS, name, rows, dtype)
+
+    def labels(self, name: str, split: str | None = None) -> Labels:
+        """The texts of `split`, `level` or `source`, of the blocks that `column` would give.
+
+        Raises:
+            StoreError: there is no such column.
+        """
+        self._check_known(name, TEXTS)
+        return read_labels(self.path / BLOCKS, name, self._rows(split))
+
+    def _rows(self, split: str | None) -> range:
+        if split is None:
+            return range(self.num_blocks)
+        return range(*self.description.splits.get(split, (0, 0)))
+
+    def _check_known(self, name: str, known: Sequence[str]) -> None:
+        if name not in known:
             raise StoreError(
                 "the block table has no such column",
                 where=str(self.path),
-                expected=", ".join(BLOCK_SCHEMA.names),
+                expected=", ".join(known),
                 got=name,
             )
-        column = self.table[name]
-        is_number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
-        return column.to_numpy() if is_number else column.to_pylist()
 
     def score_table(self, name: str) -> ScoreTable:
         """What a table of scores beside the store says of itself.
@@ -230,8 +259,8 @@ class Store:
 
     def ids(self, split: str) -> NDArray[np.uint32]:
         """Ids of the blocks of one split, ascending."""
-        is_member = np.asarray(self.column("split"), dtype=object) == split
-        return np.flatnonzero(is_member).astype(np.uint32)
+        rows = self._rows(split)
+        return np.arange(rows.start, rows.stop, dtype=np.uint32)
 
     def read(self, block_ids: NDArray[Any] | Sequence[int]) -> NDArray[np.int64]:
         """[B, block_tokens] int64: one fancy-indexed read, then the widening; no other copy."""
@@ -250,24 +279,34 @@ class Store:
         with path.open(encoding="utf-8") as lines:
             return [Task.model_validate_json(line) for line in lines]
 
-    def bands(self, num_bands: int) -> NDArray[np.int64]:
-        """[num_blocks] difficulty band 1..num_bands of each block, by reading age.
+    def bands(self, num_bands: int, split: str | None = None) -> NDArray[np.unsignedinteger[Any]]:
+        """The difficulty band 1..num_bands, by reading age, of the blocks that `column` would give.
 
         The edges are quantiles of the training split, so that a band means the same everywhere.
         """
-        reading_age = self.column("reading_age")
-        edges = band_edges(reading_age[self.ids(TRAIN)], num_bands)
-        return np.asarray(band_of(reading_age, edges), dtype=np.int64)
+        if num_bands not in self._edges:
+            self._edges[num_bands] = band_edges(self.column("reading_age", TRAIN), num_bands)
+        edges = self._edges[num_bands]
+        arrays = arrays_of(self.path / BLOCKS, "reading_age", self._rows(split))
+        dtype = np.min_scalar_type(num_bands)
+        bands = [band_of(array.to_numpy(), edges).astype(dtype) for array in arrays]
+        return np.concatenate([np.empty(0, dtype), *bands])
 
     def verify(self) -> None:
-        """Reads everything and compares it with the fingerprint.
+        """Reads everything and compares it with the fingerprint and the ranges of the splits.
 
         Raises:
             StoreError: something has changed since the build.
         """
+        self._check_splits()
         found = fingerprint_of(self.path, self.vocabulary.fingerprint)
         if found != self.fingerprint:
             raise _damaged(self.path, f"its content hashes to {found}, not {self.fingerprint}")
+
+    def _check_splits(self) -> None:
+        for split in self.description.splits:
+            if self.labels("split", split).names not in ((split,), ()):
+                raise _damaged(self.path, f"not all blocks in the range of {split} are of it")
 
 
 def read_description(path: Path) -> StoreDescription:
@@ -289,7 +328,9 @@ def read_description(path: Path) -> StoreDescription:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         version = content.get("schema_version")
-        if version != SCHEMA_VERSION:
+        if version == 1:
+            content["splits"] = ranges_of(content["report"]["num_blocks"])
+        elif version != SCHEMA_VERSION:
             raise StoreError(
                 "the store is of another version",
                 where=str(file),
@@ -298,8 +339,13 @@ def read_description(path: Path) -> StoreDescription:
                 remedy="Build it anew with this gradatim",
             )
         return StoreDescription.model_validate(content)
-    except (ValueError, AttributeError, ValidationError) as error:
+    except (ValueError, AttributeError, KeyError, TypeError, ValidationError) as error:
         raise _damaged(path, f"{DESCRIPTION} cannot be read ({error})") from error
+
+
+def ranges_of(num_blocks: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """First id and the one after the last of each split, in the order in which they are packed."""
+    return dict(zip(num_blocks, pairwise(accumulate(num_blocks.values(), initial=0)), strict=True))
 
 
 def fingerprint_of(path: Path, tokenizer_fingerprint: str) -> str:
@@ -312,14 +358,17 @@ def fingerprint_of(path: Path, tokenizer_fingerprint: str) -> str:
         if (path / name).is_file():
             with (path / name).open("rb") as file:
                 digest.update(hashlib.file_digest(file, _blake2b).digest())
-    for name in BLOCK_SCHEMA.names[:-1]:
-        column = pq.read_table(path / BLOCKS, columns=[name])[name].combine_chunks()
-        if pa.types.is_string(column.type):
-            coded = column.dictionary_encode(null_encoding="encode")
-            digest.update(json.dumps(coded.dictionary.to_pylist()).encode())
-            digest.update(coded.indices.to_numpy().tobytes())
-        else:
-            digest.update(column.to_numpy().tobytes())
+    table = path / BLOCKS
+    rows = range(pq.read_metadata(table).num_rows)
+    for name in BLOCK_SCHEMA.names:
+        if name in TEXTS:
+            labels, coded = coded_labels(table, name, rows)
+            digest.update(json.dumps(labels).encode())
+            for codes in coded:
+                digest.update(codes.data)
+        elif name in NUMBERS:
+            for array in arrays_of(table, name, rows):
+                digest.update(array.to_numpy().data)
     return digest.hexdigest()
 
 

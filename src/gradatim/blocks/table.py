@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from numba import njit
 from numpy.typing import NDArray
 
+from gradatim.blocks.columns import GROUP_BLOCKS
 from gradatim.blocks.difficulty import difficulty_columns
 from gradatim.blocks.packing import Chain, Spans, read_chains, spans_of
 from gradatim.blocks.store import BLOCK_SCHEMA, BLOCKS, HELD_OUT, TOKENS, TRAIN, token_dtype
@@ -119,6 +120,7 @@ def write_blocks(
     overlap = NgramOverlap()
     num_blocks: dict[str, int] = dict.fromkeys(PACKING_ORDER, 0)
     dtype = token_dtype(vocabulary.size)
+    waiting: list[pa.Table] = []
 
     def scored(chunk: Chunk) -> tuple[Chunk, list[str], pa.Table]:
         texts = speller.texts(chunk.tokens)
@@ -130,7 +132,10 @@ def write_blocks(
     ):
         for chunk, texts, table in _in_threads(scored, _chunks(chains, block_tokens, dtype)):
             tokens_file.write(chunk.tokens.data)
-            table_file.write_table(table)
+            waiting.append(table)
+            if sum(map(len, waiting)) >= GROUP_BLOCKS:
+                table_file.write_table(pa.concat_tables(waiting))
+                waiting.clear()
             num_blocks[chunk.chain.split] += len(texts)
             for text in texts:
                 if chunk.chain.split == HELD_OUT:
@@ -138,6 +143,8 @@ def write_blocks(
                 elif chunk.chain.split == TRAIN:
                     overlap.add_training(text)
             on_bytes(sum(map(len, texts)))
+        if waiting:
+            table_file.write_table(pa.concat_tables(waiting))
     return {
         "num_blocks": num_blocks,
         "dropped_tokens": {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -33,7 +35,8 @@ def band_edges(difficulty: ArrayLike, num_bands: int) -> NDArray[np.float64]:
             got=f"{values.size} texts, none with one",
         )
     shares = np.arange(1, num_bands) / num_bands
-    return np.quantile(known, shares, method="inverted_cdf")
+    edges = np.quantile(known, shares, method="inverted_cdf", overwrite_input=True)
+    return np.asarray(edges, np.float64)
 
 
 def band_of(difficulty: ArrayLike, edges: ArrayLike) -> NDArray[np.int64]:
@@ -46,8 +49,9 @@ def band_of(difficulty: ArrayLike, edges: ArrayLike) -> NDArray[np.int64]:
     return np.where(np.isnan(values), 0, bands)
 
 
-def _values(difficulty: ArrayLike) -> NDArray[np.float64]:
-    """As plain floats, NaN where there is none."""
+def _values(difficulty: ArrayLike) -> NDArray[np.floating[Any]]:
+    """As plain floats, single precision where they are, NaN where there is none."""
     if isinstance(difficulty, np.ma.MaskedArray):
         return np.where(difficulty.mask, np.nan, difficulty.data)
-    return np.asarray(difficulty, np.float64)
+    values = np.asarray(difficulty)
+    return values if values.dtype == np.float32 else values.astype(np.float64, copy=False)

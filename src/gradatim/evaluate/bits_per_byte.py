@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ class HeldOutSet:
     separator_id: int
 
 
-def spread_evenly(strata: NDArray[np.int64], num_picked: int) -> NDArray[np.int64]:
+def spread_evenly(strata: NDArray[np.integer[Any]], num_picked: int) -> NDArray[np.int64]:
     """Positions of at most `num_picked` entries, as evenly over the strata as their sizes allow.
 
     Inside a stratum every k-th entry is taken, so the choice is a function of the store alone.
@@ -73,42 +74,52 @@ def held_out_set(
     Raises:
         StoreError: the store has no held-out block.
     """
-    bands = store.bands(num_bands)
-    levels = np.array([level or "" for level in store.column("level")])
-    sources = np.array(store.column("source"))
-    by_level = len(np.unique(levels)) > 1
-    strata = np.unique(levels, return_inverse=True)[1] if by_level else bands
-
-    held_out = store.ids(HELD_OUT)
-    if len(held_out) == 0:
+    if len(store.ids(HELD_OUT)) == 0:
         raise StoreError(
             "no held-out block to evaluate on",
             where=str(store.path),
             remedy="Build the store from more documents or with a larger held_out_fraction.",
         )
-    inside = held_out[spread_evenly(strata[held_out], num_blocks)]
-    shifted = store.ids(OUT_OF_DISTRIBUTION)
-    outside = shifted[spread_evenly(strata[shifted], num_blocks // 2)]
-    ids = np.concatenate([inside, outside])
-    is_inside = np.arange(len(ids)) < len(inside)
+    by_level = len(store.labels("level").names) > 1
+    inside = _picked(store, HELD_OUT, num_blocks, num_bands=num_bands, by_level=by_level)
+    outside = _picked(
+        store, OUT_OF_DISTRIBUTION, num_blocks // 2, num_bands=num_bands, by_level=by_level
+    )
+    ids = np.concatenate([inside["id"], outside["id"]])
+    is_inside = np.arange(len(ids)) < len(inside["id"])
 
+    kinds = ["band", *(["level"] if by_level else [])]
+    if 1 < len(np.unique(inside["source"])) <= max_sources:
+        kinds.append("source")
     slices = {"all": is_inside}
-    for band in np.unique(bands[inside]):
-        slices[f"band/{band}"] = is_inside & (bands[ids] == band)
-    if by_level:
-        for level in np.unique(levels[inside]):
-            slices[f"level/{level or 'none'}"] = is_inside & (levels[ids] == level)
-    if 1 < len(np.unique(sources[inside])) <= max_sources:
-        for source in np.unique(sources[inside]):
-            slices[f"source/{source}"] = is_inside & (sources[ids] == source)
-    if len(outside):
+    for kind in kinds:
+        values = np.concatenate([inside[kind], outside[kind]])
+        for value in np.unique(inside[kind]):
+            slices[f"{kind}/{value if value != '' else 'none'}"] = is_inside & (values == value)
+    if len(outside["id"]):
         slices[f"split/{OUT_OF_DISTRIBUTION}"] = ~is_inside
     return HeldOutSet(
         tokens=store.read(ids),
-        num_bytes=np.asarray(store.column("bytes"), dtype=np.int64)[ids],
+        num_bytes=np.concatenate([inside["bytes"], outside["bytes"]]).astype(np.int64),
         slices=slices,
         separator_id=store.separator_id,
     )
+
+
+def _picked(
+    store: Store, split: str, num_blocks: int, *, num_bands: int, by_level: bool
+) -> dict[str, NDArray[Any]]:
+    """What is known of blocks of a split, spread evenly over its levels or bands."""
+    bands, levels = store.bands(num_bands, split), store.labels("level", split)
+    rows = spread_evenly(levels.codes if by_level else bands, num_blocks)
+    sources = store.labels("source", split)
+    return {
+        "id": store.ids(split)[rows],
+        "bytes": store.column("bytes", split)[rows],
+        "band": bands[rows],
+        "level": np.array(levels.names)[levels.codes[rows]],
+        "source": np.array(sources.names)[sources.codes[rows]],
+    }
 
 
 @torch.no_grad()

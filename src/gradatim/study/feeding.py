@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 
+from gradatim.blocks.columns import Labels
 from gradatim.blocks.store import Store
 from gradatim.record.read import Record
 from gradatim.timelines.data.stages import Stages
@@ -15,8 +16,8 @@ from gradatim.timelines.data.stages import Stages
 NUM_INTERVALS = 40
 
 
-def block_labels(store: Store, num_bands: int, *, by: str | None) -> tuple[str, ...]:
-    """One label a block of the store: what stages mix, else its difficulty band.
+def block_labels(store: Store, num_bands: int, *, by: str | None) -> Labels:
+    """A label for each block of the store: what stages mix, else its difficulty band.
 
     Args:
         store: the study's store.
@@ -24,8 +25,10 @@ def block_labels(store: Store, num_bands: int, *, by: str | None) -> tuple[str, 
         by: `level` or `source`, where an arm has stages over them.
     """
     if by is not None:
-        return tuple(f"{by} {label or 'none'}" for label in store.column(by))
-    return tuple(f"band {band}" for band in store.bands(num_bands))
+        labels = store.labels(by)
+        return Labels(tuple(f"{by} {label or 'none'}" for label in labels.names), labels.codes)
+    bands = store.bands(num_bands)
+    return Labels(tuple(f"band {band}" for band in range(num_bands + 1)), bands)
 
 
 def feeding(records: Sequence[Record], store: Store) -> pl.DataFrame:
@@ -43,18 +46,15 @@ def feeding(records: Sequence[Record], store: Store) -> pl.DataFrame:
     by = staged[0].by if staged else None
     rows: list[tuple[str, str, float, str, float]] = []
     for (arm, rung), record in first.items():
-        labels = np.array(block_labels(store, record.spec.evaluation.num_bands, by=by))
-        names, codes = np.unique(labels, return_inverse=True)
+        names, codes = block_labels(store, record.spec.evaluation.num_bands, by=by)
+        in_order = sorted(np.unique(codes).tolist(), key=names.__getitem__)
         drawn = record.drawn_blocks()
         edges = np.linspace(0, len(drawn), min(NUM_INTERVALS, len(drawn)) + 1).astype(int)
         for start, stop in pairwise(edges):
             counts = np.bincount(codes[drawn[start:stop].ravel()], minlength=len(names))
             middle = (start + stop) / 2 / len(drawn)
             shares = counts / counts.sum()
-            rows += [
-                (arm, rung, middle, str(name), float(share))
-                for name, share in zip(names, shares, strict=True)
-            ]
+            rows += [(arm, rung, middle, names[code], float(shares[code])) for code in in_order]
     schema = {
         "arm": pl.String,
         "rung": pl.String,

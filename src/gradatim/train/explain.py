@@ -37,14 +37,15 @@ def explain(
             got=str(step),
         )
     store = store or Store.open(Path(record.spec.store.path))
-    reading_age, level, source = map(store.column, ("reading_age", "level", "source"))
+    reading_age = store.column("reading_age")
+    level, source = store.labels("level"), store.labels("source")
     rows = [
         {
             "block_id": block_id,
             "text": store.text(block_id),
             "reading_age": float(reading_age[block_id]),
-            "level": level[block_id],
-            "source": source[block_id],
+            "level": level.names[level.codes[block_id]] or None,
+            "source": source.names[source.codes[block_id]],
             "loss_nats": loss_nats,
         }
         for block_id, loss_nats in zip(

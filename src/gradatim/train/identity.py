@@ -15,6 +15,7 @@ from gradatim.errors import MismatchError, SpecError
 from gradatim.recipe import Recipe, ScoresReference
 from gradatim.record.spec import SPEC, RunSpec, StoreReference, read_spec, run_id
 from gradatim.timelines.data.door import BlockTable
+from gradatim.timelines.data.kinds import DataTimeline
 
 
 def fingerprints(spec: RunSpec, store: Store, table: BlockTable) -> dict[str, str]:
@@ -22,7 +23,8 @@ def fingerprints(spec: RunSpec, store: Store, table: BlockTable) -> dict[str, st
 
     Difficulty has its own, since blocks may be scored anew in a store whose tokens stay.
     """
-    return {"store": store.fingerprint, "difficulty": _hash_table(table), "spec": run_id(spec)}
+    difficulty = table_fingerprint(table, spec.recipe.data)
+    return {"store": store.fingerprint, "difficulty": difficulty, "spec": run_id(spec)}
 
 
 def store_reference(store: Store, recipe: Recipe) -> StoreReference:
@@ -158,10 +160,14 @@ def check_fit(spec: RunSpec, store: Store) -> None:
         )
 
 
-def _hash_table(table: BlockTable) -> str:
-    digest = hashlib.blake2b(np.asarray(table.ids, dtype="<u4").tobytes(), digest_size=8)
-    for name, values in sorted(table.difficulties.items()):
-        digest.update(name.encode() + np.asarray(values, dtype="<f4").tobytes())
-    for name, labels in sorted(table.labels.items()):
-        digest.update(name.encode() + "\0".join(labels).encode())
+def table_fingerprint(table: BlockTable, data: DataTimeline) -> str:
+    """16 hex digits of the blocks and of the columns that a data timeline reads, by value."""
+    digest = hashlib.blake2b(np.ascontiguousarray(table.ids, dtype="<u4").data, digest_size=8)
+    for metric in data.metrics:
+        digest.update(metric.encode())
+        digest.update(np.ascontiguousarray(table.difficulty(metric), dtype="<f4").data)
+    for by in data.groupings:
+        names, codes = table.label(by)
+        digest.update("\0".join([by, *names]).encode())
+        digest.update(np.ascontiguousarray(codes).data)
     return digest.hexdigest()

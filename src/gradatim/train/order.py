@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradatim.blocks.store import Store
+from gradatim.blocks.store import TRAIN, Store
 from gradatim.clock import Clock
 from gradatim.record.read import Record
 from gradatim.timelines.data.check import consumed, multiset_hash, order_hash, used_fraction
 from gradatim.timelines.data.door import BlockTable, Curriculum, OpensGradually
+
+T = TypeVar("T")
 
 DIFFICULTIES = ("reading_age", "flesch_kincaid_grade")
 LABELS = ("level", "source")
@@ -21,23 +23,37 @@ STARTING_POOL = "starting_pool"
 """Beside the bands: the blocks open at the start, of which the ceiling's rule speaks."""
 
 
+class _Columns(Mapping[str, T]):
+    """Columns that are read whenever they are asked for, and not kept."""
+
+    def __init__(self, names: Sequence[str], read: Callable[[str], T]) -> None:
+        self._names, self._read = names, read
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._read(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
 def block_table(store: Store, metrics: Sequence[str] = ()) -> BlockTable:
-    """The training blocks of a store as the arrays a curriculum may see.
+    """The training blocks of a store as the arrays a curriculum may see, read as it asks for them.
 
     Args:
         store: an open store.
         metrics: columns a data timeline reads; those of scores beside the store, `TABLE/COLUMN`,
             come with the store's own.
     """
-    ids = store.ids("train")
-    labels = {name: store.column(name) for name in LABELS}
+    names = (*DIFFICULTIES, *(metric for metric in metrics if "/" in metric))
     return BlockTable(
-        ids=ids,
-        difficulties={
-            name: store.column(name)[ids]
-            for name in (*DIFFICULTIES, *(metric for metric in metrics if "/" in metric))
-        },
-        labels={name: [column[row] or "" for row in ids] for name, column in labels.items()},
+        store.ids(TRAIN),
+        _Columns(names, lambda name: store.column(name, TRAIN)),
+        _Columns(LABELS, lambda name: store.labels(name, TRAIN)),
     )
 
 
@@ -65,8 +81,7 @@ def order_report(
         replayed.observe(block_ids, losses)
         matches_plan &= np.array_equal(again, block_ids)
         num_steps_in_ramp += ramp is not None and progress < ramp
-    ids = store.ids("train")
-    bands = store.bands(record.spec.evaluation.num_bands)[ids]
+    ids, bands = store.ids(TRAIN), store.bands(record.spec.evaluation.num_bands, TRAIN)
 
     def shares(part: NDArray[np.uint32]) -> dict[str, float]:
         by_band = consumed(part, ids, bands)

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gradatim.errors import SpecError
 from gradatim.streams import Stream
-from gradatim.timelines.data.door import BlockIds, BlockTable, sentence
+from gradatim.timelines.data.door import BlockTable, sentence
 from gradatim.timelines.data.pacing import (
     PacingShape,
     Ramp,
@@ -30,6 +30,7 @@ from gradatim.timelines.data.pacing import (
     survival_of,
 )
 from gradatim.timelines.data.pool import Pool, PoolOrder
+from gradatim.timelines.data.ranking import Rows, gathered, ranked
 from gradatim.timelines.data.sample import Sample, sampled
 
 
@@ -83,6 +84,11 @@ class Ceiling(BaseModel):
         """The difficulty columns it reads."""
         return (self.metric,)
 
+    @property
+    def groupings(self) -> tuple[str, ...]:
+        """The labels of blocks it reads."""
+        return ()
+
     def controls(self) -> dict[str, Ceiling]:
         """The same pacing over difficulty dealt out at random, and over the hardest first."""
         if self.control is not None:
@@ -99,8 +105,8 @@ def ceiling_order(
     Raises:
         SpecError: an unknown metric, or one that no block has a value of.
     """
-    table = sampled(table, spec.sample, num_draws=num_draws, seed=seed)
-    difficulty = table.difficulty(spec.metric)
+    chosen = sampled(len(table), spec.sample, num_draws=num_draws, seed=seed)
+    difficulty = chosen(table.difficulty(spec.metric))
     known = np.isfinite(difficulty)
     if not known.any():
         raise SpecError(
@@ -109,28 +115,30 @@ def ceiling_order(
             got=spec.metric,
             remedy="Choose another metric, or score the store's blocks",
         )
+    num_blocks = len(difficulty)
+    rows = _ranked_rows(spec, difficulty, seed)
+    difficulty = difficulty[known]
+    difficulty.sort()
     scale_of = YearsScale if spec.scale == "years" else ShareScale
-    scale: Scale = scale_of(
-        spec.pacing, spec.start_fraction, np.sort(difficulty[known]), len(table)
-    )
-    epochs = num_draws / len(table)
+    scale: Scale = scale_of(spec.pacing, spec.start_fraction, difficulty, num_blocks)
+    epochs = num_draws / num_blocks
     ramp = _ramp(spec, scale, epochs)
     pool = Pool(
-        _ranked_ids(spec, table.ids, difficulty, seed),
+        gathered(chosen(table.ids), rows),
         Stream(seed, "pool"),
         when_empty="admit" if spec.sample == "budget" else "refill",
     )
     plan: dict[str, Any] = {
         **spec.model_dump(include={"kind", "sample", "metric", "pacing", "scale", "control"}),
-        "num_blocks": len(table),
-        "num_unknown": int(np.count_nonzero(~known)),
+        "num_blocks": num_blocks,
+        "num_unknown": num_blocks - len(difficulty),
         "num_draws": num_draws,
         "epochs": epochs,
         "ramp": ramp.fraction,
         "is_ramp_capped": ramp.is_capped,
         "easiest_used_asked": spec.easiest_used_fraction,
         "easiest_used_expected": ramp.easiest_used_fraction,
-        "start_fraction": scale.num_admitted(0.0) / len(table),
+        "start_fraction": scale.num_admitted(0.0) / num_blocks,
         "start_ceiling": scale.ceiling(0.0),
         "top_ceiling": scale.ceiling(np.nextafter(1.0, 0.0)),
     }
@@ -160,12 +168,9 @@ def _ramp(spec: Ceiling, scale: Scale, epochs: float) -> Ramp:
     return ramp_for(spec.easiest_used_fraction, epochs=epochs, survival=survival)
 
 
-def _ranked_ids(
-    spec: Ceiling, ids: BlockIds, difficulty: NDArray[np.float64], seed: int | str
-) -> BlockIds:
-    """Ids in the order of admission; equally hard blocks in random order, unknown ones last."""
+def _ranked_rows(spec: Ceiling, difficulty: NDArray[np.floating[Any]], seed: int | str) -> Rows:
+    """Rows in the order of admission; equally hard blocks in random order, unknown ones last."""
     if spec.control == "shuffled":
-        return ids[Stream(seed, "control/shuffled").permutation(len(ids))]
-    sign = -1.0 if spec.control == "reversed" else 1.0
-    rank = np.where(np.isfinite(difficulty), sign * difficulty, np.inf)
-    return ids[np.lexsort((Stream(seed, "ranking").words(0, len(ids)), rank))]
+        return Stream(seed, "control/shuffled").permutation(len(difficulty))
+    stream = Stream(seed, "ranking")
+    return ranked(difficulty, stream, hardest_first=spec.control == "reversed")

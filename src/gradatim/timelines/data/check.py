@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gradatim.streams import parts
 from gradatim.timelines.data.door import BlockIds, BlockTable
 from gradatim.timelines.data.kinds import DataTimeline, make_curriculum
 
@@ -40,8 +41,19 @@ def replay(
 
 def used_fraction(drawn: ArrayLike, block_ids: BlockIds) -> float:
     """Share of these blocks that was drawn at least once; not-a-number when there are none."""
-    is_drawn = np.isin(np.unique(block_ids), np.asarray(drawn))
-    return float(is_drawn.mean()) if len(is_drawn) else float("nan")
+    asked = _members(block_ids)
+    num_asked = np.count_nonzero(asked)
+    drawn = _members(np.ravel(drawn))[: len(asked)]
+    num_drawn = np.count_nonzero(asked[: len(drawn)] & drawn)
+    return num_drawn / num_asked if num_asked else float("nan")
+
+
+def _members(block_ids: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which of the ids from 0 to the highest are there: a byte an id, where sets take hundreds."""
+    found = np.zeros(int(block_ids.max(initial=0)) + 1, dtype=np.bool_)
+    for part in parts(len(block_ids)):
+        found[block_ids[part]] = True
+    return found
 
 
 def consumed(

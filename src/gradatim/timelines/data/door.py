@@ -17,6 +17,7 @@ from gradatim.errors import SpecError
 
 BlockIds = NDArray[np.uint32]
 Losses = NDArray[np.float32]
+Labels = tuple[Sequence[str], NDArray[np.integer[Any]]]
 
 
 class Curriculum(Protocol):
@@ -57,61 +58,67 @@ class OpensGradually(Protocol):
 class BlockTable:
     """What a curriculum may know of the blocks of the training split, one entry a block.
 
+    A mapping may read a column when it is asked for: a curriculum asks once for the few it needs.
+
     Args:
         ids: block ids, distinct.
         difficulties: name of a metric to its values, higher is harder; not-a-number is unknown.
-        labels: name of a grouping ("level", "source") to the label of each block; "" is none.
-
-    Raises:
-        SpecError: a column whose length is not that of `ids`.
+        labels: name of a grouping ("level", "source") to the names of its labels, rising, and the
+            code of each block, as `np.unique(labels, return_inverse=True)` gives them; "" is none.
     """
 
     ids: BlockIds
     difficulties: Mapping[str, NDArray[np.floating[Any]]] = field(default_factory=dict)
-    labels: Mapping[str, NDArray[np.str_] | Sequence[str]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name, column in [*self.difficulties.items(), *self.labels.items()]:
-            if len(column) != len(self.ids):
-                raise SpecError(
-                    "column does not fit the blocks",
-                    where=f"block table, column {name!r}",
-                    expected=f"{len(self.ids)} values",
-                    got=str(len(column)),
-                )
+    labels: Mapping[str, Labels] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def difficulty(self, metric: str) -> NDArray[np.float64]:
-        """Values of a metric; raises `SpecError` naming the known metrics."""
-        if metric not in self.difficulties:
+    def difficulty(self, metric: str) -> NDArray[np.floating[Any]]:
+        """Values of a metric.
+
+        Raises:
+            SpecError: there is none of that name, or not one value a block.
+        """
+        try:
+            values = np.asarray(self.difficulties[metric])
+        except KeyError:
             raise SpecError(
                 "no such metric in the block store",
                 where="data.metric",
                 expected=f"one of {', '.join(sorted(self.difficulties))}",
                 got=metric,
-            )
-        return np.asarray(self.difficulties[metric], dtype=np.float64)
+            ) from None
+        self._check_fit(metric, values)
+        is_float = np.issubdtype(values.dtype, np.floating)
+        return values if is_float else values.astype(np.float64)
 
-    def label(self, by: str) -> NDArray[np.str_]:
-        """Label of each block; raises `SpecError` naming the known groupings."""
-        if by not in self.labels:
+    def label(self, by: str) -> Labels:
+        """Names of the labels of a grouping, rising, and the code of each block.
+
+        Raises:
+            SpecError: there is none of that name, or not one code a block.
+        """
+        try:
+            names, codes = self.labels[by]
+        except KeyError:
             raise SpecError(
                 "the blocks carry no such labels",
                 where="data.by",
                 expected=f"one of {', '.join(sorted(self.labels))}",
                 got=by,
-            )
-        return np.asarray(self.labels[by], dtype=np.str_)
+            ) from None
+        self._check_fit(by, codes)
+        return names, codes
 
-    def take(self, rows: NDArray[np.intp]) -> BlockTable:
-        """The table of these rows, repeats allowed."""
-        return BlockTable(
-            ids=self.ids[rows],
-            difficulties={name: np.asarray(c)[rows] for name, c in self.difficulties.items()},
-            labels={name: np.asarray(c, dtype=np.str_)[rows] for name, c in self.labels.items()},
-        )
+    def _check_fit(self, name: str, column: NDArray[Any]) -> None:
+        if len(column) != len(self.ids):
+            raise SpecError(
+                "column does not fit the blocks",
+                where=f"block table, column {name!r}",
+                expected=f"{len(self.ids)} values",
+                got=str(len(column)),
+            )
 
 
 def check_draw(progress: float, num_blocks: int) -> None:

@@ -17,9 +17,10 @@ one scalar equation: closed for `step` (1 - z / F(0)) and for a linear share, ex
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +76,7 @@ class ShareScale:
 
     shape: PacingShape
     start_fraction: float
-    sorted_difficulties: NDArray[np.float64]
+    sorted_difficulties: NDArray[np.floating[Any]]
     num_blocks: int
 
     def num_admitted(self, ramp_progress: float) -> int:
@@ -99,7 +100,7 @@ class YearsScale:
 
     shape: PacingShape
     start_fraction: float
-    sorted_difficulties: NDArray[np.float64]
+    sorted_difficulties: NDArray[np.floating[Any]]
     num_blocks: int
 
     @property
@@ -124,7 +125,8 @@ class YearsScale:
         ceiling = self.ceiling(ramp_progress)
         if ceiling is None:
             return self.num_blocks
-        return int(np.searchsorted(self.sorted_difficulties, ceiling, side="right"))
+        # Compared in double precision, without widening the array.
+        return bisect_right(cast("Sequence[float]", self.sorted_difficulties.data), ceiling)
 
 
 def linear_share_survival(start_fraction: float, z: float) -> float:

@@ -86,8 +86,8 @@ class Pool:
     @cached_property
     def ranking_hash(self) -> int:
         """48 bits of the ranking, by which a state knows whether it is restored to its own."""
-        digest = blake2b(self.ranked_ids.astype("<u4").tobytes(), digest_size=6).digest()
-        return int.from_bytes(digest, "little")
+        ids = np.ascontiguousarray(self.ranked_ids, dtype="<u4")
+        return int.from_bytes(blake2b(ids.data, digest_size=6).digest(), "little")
 
     def state(self) -> dict[str, Any]:
         """What is left, and how far we are: arrays and numbers only."""

@@ -9,21 +9,33 @@ depends on the curriculum and not on when its twin was drawn.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradatim.streams import Stream
-from gradatim.timelines.data.door import BlockTable
 
 Sample = Literal["all", "budget"]
 
 
-def sampled(table: BlockTable, sample: Sample, *, num_draws: int, seed: int | str) -> BlockTable:
-    """The blocks to draw from: all of them, or for `budget` exactly `num_draws`."""
+def sampled(
+    num_blocks: int, sample: Sample, *, num_draws: int, seed: int | str
+) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """What picks, of a column of all blocks, those to draw from.
+
+    These are all of them, or for `budget` exactly `num_draws`.
+    """
     if sample == "all":
-        return table
-    num_passes, num_more = divmod(num_draws, len(table))
-    rows = np.arange(len(table))
-    remainder = np.sort(Stream(seed, "sample").permutation(len(table))[:num_more])
-    return table.take(np.concatenate([np.tile(rows, num_passes), remainder]))
+        return lambda column: column
+    num_passes, num_more = divmod(num_draws, num_blocks)
+    is_drawn_once_more = np.zeros(num_blocks, dtype=np.bool_)
+    if num_more:
+        is_drawn_once_more[Stream(seed, "sample").permutation(num_blocks)[:num_more]] = True
+
+    def chosen(column: NDArray[Any]) -> NDArray[Any]:
+        remainder = column[is_drawn_once_more]
+        return np.concatenate([*[column] * num_passes, remainder]) if num_passes else remainder
+
+    return chosen

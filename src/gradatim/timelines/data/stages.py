@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
 from gradatim.errors import SpecError
-from gradatim.streams import Stream
+from gradatim.streams import Stream, parts
 from gradatim.timelines.data.balance import apportioned, balanced_weights, interleaved
 from gradatim.timelines.data.door import BlockIds, BlockTable, Losses, check_draw, sentence
 from gradatim.timelines.data.pool import Pool
+from gradatim.timelines.data.ranking import gathered
 from gradatim.timelines.data.sample import Sample, sampled
 
 MAX_LABELS_SHOWN = 8
@@ -69,6 +70,11 @@ class Stages(BaseModel):
     def metrics(self) -> tuple[str, ...]:
         """The difficulty columns it reads."""
         return ()
+
+    @property
+    def groupings(self) -> tuple[str, ...]:
+        """The labels of blocks it reads."""
+        return (self.by,)
 
     def controls(self) -> dict[str, Stages]:
         """The same schedule over labels dealt out at random, and run backwards in time."""
@@ -146,14 +152,16 @@ def staged_order(
         SpecError: a label that no block has, or, with sample `budget`, stages that cannot use the
             sample exactly.
     """
-    _check_labels(spec, np.unique(table.label(spec.by)).tolist())
-    table = sampled(table, spec.sample, num_draws=num_draws, seed=seed)
-    labels_L, label_of_block, num_blocks_L = np.unique(
-        table.label(spec.by), return_inverse=True, return_counts=True
-    )
-    labels: list[str] = labels_L.tolist()
+    names, code_of_block = table.label(spec.by)
+    codes_L, _ = _counted(code_of_block)
+    _check_labels(spec, [str(names[code]) for code in codes_L])
+    chosen = sampled(len(table), spec.sample, num_draws=num_draws, seed=seed)
+    ids, code_of_block = chosen(table.ids), chosen(code_of_block)
+    codes_L, num_blocks_L = _counted(code_of_block)
+    labels = [str(names[code]) for code in codes_L]
     if spec.control == "shuffled":
-        label_of_block = label_of_block[Stream(seed, "control/shuffled").permutation(len(table))]
+        shuffled = Stream(seed, "control/shuffled").permutation(len(ids))
+        code_of_block = gathered(code_of_block, shuffled)
     stages = mirrored(spec.stages) if spec.control == "reversed" else spec.stages
     untils = [stage.until for stage in stages]
     durations_S = np.diff([0.0, *untils])
@@ -163,11 +171,11 @@ def staged_order(
     weights_SL = asked_SL
     if spec.sample == "budget":
         _check_all_are_asked(spec, labels, asked_SL)
-        weights_SL = balanced_weights(asked_SL, durations_S, num_blocks_L / len(table))
+        weights_SL = balanced_weights(asked_SL, durations_S, num_blocks_L / len(ids))
     epochs_L = num_draws * (durations_S @ weights_SL) / num_blocks_L
     plan: dict[str, Any] = {
         **spec.model_dump(include={"kind", "sample", "by", "control"}),
-        "num_blocks": len(table),
+        "num_blocks": len(ids),
         "num_draws": num_draws,
         "num_blocks_of_label": dict(zip(labels, num_blocks_L.tolist(), strict=True)),
         "epochs_of_label": dict(zip(labels, epochs_L.tolist(), strict=True)),
@@ -175,10 +183,19 @@ def staged_order(
     }
     plan["sentence"] = sentence(plan, _sentence(plan))
     used = np.flatnonzero(weights_SL.any(axis=0)).tolist()
-    pools = [_label_pool(table.ids[label_of_block == i], labels[i], seed) for i in used]
+    pools = [_label_pool(ids[code_of_block == codes_L[i]], labels[i], seed) for i in used]
     return StagedOrder(
         pools, untils, weights_SL[:, used].tolist(), is_strict=spec.sample == "budget", plan=plan
     )
+
+
+def _counted(codes: NDArray[np.integer[Any]]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The codes that occur, rising, and how often."""
+    counts = np.zeros(int(codes.max(initial=0)) + 1, dtype=np.intp)
+    for part in parts(len(codes)):
+        counts += np.bincount(codes[part], minlength=len(counts))
+    occurring = np.flatnonzero(counts)
+    return occurring, counts[occurring]
 
 
 def _label_pool(ids: BlockIds, label: str, seed: int | str) -> Pool:

@@ -30,6 +30,11 @@ class Uniform(BaseModel):
         """The difficulty columns it reads."""
         return ()
 
+    @property
+    def groupings(self) -> tuple[str, ...]:
+        """The labels of blocks it reads."""
+        return ()
+
     def controls(self) -> dict[str, Uniform]:
         """The baseline claims nothing that a control would have to explain."""
         return {}
@@ -39,14 +44,14 @@ def uniform_order(
     spec: Uniform, table: BlockTable, *, num_draws: int, seed: int | str
 ) -> PoolOrder:
     """The curriculum of a `Uniform` specification over these blocks."""
-    table = sampled(table, spec.sample, num_draws=num_draws, seed=seed)
+    ids = sampled(len(table), spec.sample, num_draws=num_draws, seed=seed)(table.ids)
     plan: dict[str, Any] = {
         "kind": spec.kind,
         "sample": spec.sample,
-        "num_blocks": len(table),
+        "num_blocks": len(ids),
         "num_draws": num_draws,
-        "epochs": num_draws / len(table),
+        "epochs": num_draws / len(ids),
     }
     plan["sentence"] = sentence(plan, "every block equally likely from the start")
-    pool = Pool(table.ids, Stream(seed, "pool"), when_empty="refill")
-    return PoolOrder(pool, lambda progress: len(table), plan)
+    pool = Pool(ids, Stream(seed, "pool"), when_empty="refill")
+    return PoolOrder(pool, lambda progress: len(ids), plan)
