@@ -258,6 +258,16 @@ def test_a_corpus_without_training_text_is_named(tmp_path: Path) -> None:
         build(spec, tmp_path / "store")
 
 
+def test_a_corpus_smaller_than_a_block_is_refused_before_there_is_a_store(tmp_path: Path) -> None:
+    file = write_corpus(tmp_path / "books.jsonl", num_documents=30)
+    spec = spec_of(file, block_tokens=100_000)
+    with pytest.raises(
+        InputError, match=r"does not fill one block.*at least 100000 tok.*got \d+\."
+    ):
+        build(spec, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
 def test_a_corpus_that_changes_during_the_build_is_refused(tmp_path: Path) -> None:
     file = write_corpus(tmp_path / "books.jsonl", num_documents=30)
 

@@ -26,6 +26,7 @@ from gradatim.blocks.packing import Chain, Spans, read_chains, spans_of
 from gradatim.blocks.store import BLOCK_SCHEMA, BLOCKS, HELD_OUT, TOKENS, TRAIN, token_dtype
 from gradatim.blocks.tokenizer import PASSAGE_BREAK, Vocabulary
 from gradatim.corpus.split import NgramOverlap
+from gradatim.errors import InputError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -145,6 +146,14 @@ def write_blocks(
             on_bytes(sum(map(len, texts)))
         if waiting:
             table_file.write_table(pa.concat_tables(waiting))
+    if not num_blocks[TRAIN]:
+        raise InputError(
+            "the training text does not fill one block",
+            where="block_tokens",
+            expected=f"at least {block_tokens} tokens in one level",
+            got=f"{max((chain.num_tokens for chain in chains if chain.split == TRAIN), default=0)}",
+            remedy="Give more text, or smaller blocks",
+        )
     return {
         "num_blocks": num_blocks,
         "dropped_tokens": {
