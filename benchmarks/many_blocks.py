@@ -4,7 +4,7 @@
 
 For each curriculum a process of its own does what a run does before it trains: it opens the store,
 chooses the held-out set, hashes what the recipe reads, makes the curriculum and draws. The tokens
-are a hole in a file, the table is a real one, of about 10 bytes a block. Columns:
+are a hole in a file, the table is a real one, of 24 bytes a block. Columns:
 
     open      seconds of `Store.open`
     held_out  seconds to choose 200 blocks to evaluate on
