@@ -262,7 +262,9 @@ def test_changed_scores_are_refused(tmp_path: Path) -> None:
     spec = scored_spec(store, 25)
     train(spec, tmp_path, store, stop_after_steps=3)  # type: ignore[arg-type]
     store.scores_fingerprint = "two"
-    with pytest.raises(MismatchError, match=r"store\.scores\.ref\.fingerprint: was one, is two"):
+    with pytest.raises(
+        MismatchError, match=r'store\.scores\.ref\.fingerprint: was "one", now "two"'
+    ):
         train(spec, tmp_path, store)  # type: ignore[arg-type]
 
 
@@ -271,7 +273,7 @@ def test_a_reference_that_understates_the_cost_is_refused(tmp_path: Path) -> Non
     spec = scored_spec(store, 25)
     cheap = spec.store.scores[0].model_copy(update={"scoring_flops": 0.0})
     cheaper = spec.model_copy(update={"store": spec.store.model_copy(update={"scores": (cheap,)})})
-    with pytest.raises(MismatchError, match=r"store\.scores\.ref\.scoring_flops: was 0\.0, is "):
+    with pytest.raises(MismatchError, match=r"store\.scores\.ref\.scoring_flops: was 0\.0, now "):
         train(cheaper, tmp_path, store)  # type: ignore[arg-type]
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from gradatim.blocks.store import Store
-from gradatim.errors import MismatchError, SpecError
+from gradatim.errors import MismatchError, SpecError, differences
 from gradatim.recipe import Recipe, ScoresReference
 from gradatim.record.spec import SPEC, RunSpec, StoreReference, read_spec, run_id
 from gradatim.timelines.data.door import BlockTable
@@ -79,8 +78,7 @@ def check_same_run(spec: RunSpec, folder: Path, store: Store) -> None:
         StoreError: the store has no scores of a name.
     """
     found = check_scores(spec, store)
-    if store.fingerprint != spec.store.fingerprint:
-        found.append(f"store.fingerprint: was {spec.store.fingerprint}, is {store.fingerprint}")
+    found += differences(spec.store.fingerprint, store.fingerprint, "store.fingerprint")
     if (folder / SPEC).exists():
         before = read_spec(folder)
         if run_id(before) != run_id(spec):
@@ -109,16 +107,6 @@ def refuse(found: list[str], folder: Path) -> None:
             where=str(folder),
             remedy="Restore what changed, or train in a new folder",
         )
-
-
-def differences(was: Any, now: Any, *, path: str = "") -> Iterator[str]:
-    """One clause for every leaf of two nested values that is not the same."""
-    if isinstance(was, Mapping) and isinstance(now, Mapping):
-        for key in {**was, **now}:
-            inner = f"{path}.{key}" if path else str(key)
-            yield from differences(was.get(key), now.get(key), path=inner)
-    elif was != now:
-        yield f"{path}: was {was}, is {now}"
 
 
 def check_machine(spec: RunSpec, device: torch.device, folder: Path) -> None:

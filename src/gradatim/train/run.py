@@ -268,6 +268,7 @@ class _Run:
         if not self.writer:
             return
         assert self.ledger.accounts() == self.clock.accounts(self.step), "the plan was not followed"
+        del self.curriculum  # its replay needs as much memory
         self.writer.flush()
         record = Record.read(self.folder)
         evaluations = record.events("evaluate")
