@@ -11,9 +11,9 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "gradatim"
 
 EVERYTHING = {
-    "errors", "files", "progress", "streams", "settings", "compute", "corpus", "difficulty",
-    "scoring", "blocks", "timelines", "recipe", "clock", "record", "model", "train", "evaluate",
-    "study", "law", "report", "verbs", "cli",
+    "errors", "files", "cores", "progress", "streams", "settings", "compute", "corpus",
+    "difficulty", "scoring", "blocks", "timelines", "recipe", "clock", "record", "model", "train",
+    "evaluate", "study", "law", "report", "verbs", "cli",
 }  # fmt: skip
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -21,13 +21,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
     "errors": set(),
     "files": {"errors"},
+    "cores": set(),
     "progress": set(),
     "streams": set(),
     "settings": {"errors"},
     "compute": {"errors", "files"},
     "corpus": {"errors", "files"},
     "difficulty": {"errors", "files", "corpus"},
-    "scoring": {"errors", "files", "corpus", "difficulty"},
+    "scoring": {"errors", "files", "cores", "corpus", "difficulty"},
     "blocks": {"errors", "files", "corpus", "difficulty"},
     "timelines": {"errors", "files", "streams", "settings", "compute"},
     "recipe": {"errors", "files", "settings", "compute", "timelines"},

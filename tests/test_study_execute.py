@@ -178,6 +178,12 @@ def test_slots_are_what_was_asked_else_the_accelerators_else_the_cores(
     assert machine_slots() == (4, 3)
 
 
+def test_a_study_is_not_started_many_times_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SpecError, match="a study starts its own processes; got 2"):
+        machine_slots()
+
+
 def test_every_slot_has_its_device_and_slots_beyond_the_last_share(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

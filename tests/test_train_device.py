@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from fake_accelerators import fake_accelerators
+from gradatim.cores import num_usable_cores
 from gradatim.errors import SpecError
 from gradatim.train.device import (
     compute_dtype,
@@ -16,7 +17,6 @@ from gradatim.train.device import (
     fetch,
     flushed_denormals,
     limit_threads,
-    num_usable_cores,
     own_device,
 )
 

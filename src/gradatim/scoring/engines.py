@@ -15,6 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol, TypeVar
 
 from gradatim import errors
+from gradatim.cores import num_usable_cores
 from gradatim.errors import GradatimError, MissingExtraError, SpecError
 
 Item = TypeVar("Item")
@@ -51,7 +52,7 @@ class LocalEngine:
             raise SpecError(
                 "too few workers", where="num_workers", expected="1 or more", got=f"{num_workers}"
             )
-        self.num_workers = num_workers or _num_usable_cores()
+        self.num_workers = num_workers or num_usable_cores()
         self._stopping = threading.Event()
 
     def check(self) -> None:
@@ -84,11 +85,6 @@ class LocalEngine:
                 self._stopping.set()
                 for future in running:
                     future.cancel()
-
-
-def _num_usable_cores() -> int:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    return usable or os.cpu_count() or 1
 
 
 class RayEngine:

@@ -26,10 +26,11 @@ from typing import Literal, get_args
 import torch
 
 from gradatim.compute import num_matmul_parameters
+from gradatim.cores import num_usable_cores
 from gradatim.errors import GradatimError, SpecError
 from gradatim.record.spec import RunSpec, run_id
 from gradatim.study.single import run
-from gradatim.train.device import limit_threads, num_usable_cores, own_device
+from gradatim.train.device import limit_threads, own_device
 
 ONE_THREAD_PARAMETERS = 12e6
 """Above this many parameters a run gets all cores to itself."""
@@ -112,8 +113,15 @@ def machine_slots(num_processes: int | None = None) -> tuple[int, int]:
     """Processes at a time and threads a process on this machine.
 
     Raises:
-        SpecError: fewer than one process.
+        SpecError: fewer than one process, or this one is one of many already.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise SpecError(
+            "a study starts its own processes",
+            where="WORLD_SIZE",
+            got=os.environ["WORLD_SIZE"],
+            remedy="Start `gradatim study` plainly; under torchrun, `gradatim train` one run",
+        )
     if num_processes is not None and num_processes < 1:
         raise SpecError(
             "a study needs a process",
