@@ -9,6 +9,7 @@ it also beat the control that lacks the idea.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Literal
 
 from gradatim.law.comparison import (
@@ -96,7 +97,7 @@ def method_sentence(comparison: Comparison, method: str) -> str:
     if against := [
         r.rung for r in found.rungs if {r.verdict, found.verdict} == {"better", "worse"}
     ]:
-        clauses.append(f"at {_listed(against)} it was the other way round")
+        clauses.append(f"at {listing(against)} it was the other way round")
     if found.verdict != "cannot be judged":
         controls = comparison.controls(method)
         clauses += [control_clause(comparison, found, control) for control in controls]
@@ -111,7 +112,7 @@ def effect_clause(difference: Difference, ratio: ComputeRatio | None) -> str:
     overall, what = difference.overall, _what(difference)
     if overall is None:
         return f"{arm} cannot be judged: it shares no seed with {reference}"
-    decimals = _decimals(difference)
+    decimals = decimals_of(difference)
     if difference.verdict == "cannot be judged":
         return (
             f"Whether {arm} differs from {reference} cannot be judged: one seed (difference "
@@ -188,7 +189,7 @@ def findings(comparison: Comparison) -> Iterator[str]:
         found = comparison.difference(arm.name, comparison.baseline)
         if arm.method is not None and found is not None:
             yield effect_clause(found, comparison.ratio(arm.name, comparison.baseline)) + "."
-    yield from _block_findings(comparison)
+    yield from block_sentences(comparison)
     if comparison.missing:
         yield f"Missing: {'; '.join(comparison.missing)}."
     for clause in comparison.conditions:
@@ -215,7 +216,7 @@ def _rung_findings(comparison: Comparison, method: str) -> Iterator[str]:
     found = comparison.difference(method, comparison.baseline)
     assert found is not None
     if len(found.rungs) > 1:
-        decimals = _decimals(found)
+        decimals = decimals_of(found)
         listed = ", ".join(
             f"{r.rung} {_signed(r.estimate.mean, decimals)} ({r.verdict})" for r in found.rungs
         )
@@ -236,27 +237,34 @@ def _slice_findings(comparison: Comparison, method: str) -> Iterator[str]:
             if names:
                 yield (
                     f"`{method}` is {verdict} than `{comparison.baseline}` in "
-                    f"{UNITS.get(measure, measure)} on {_listed(names)} (each by its own interval, "
+                    f"{UNITS.get(measure, measure)} on {listing(names)} (each by its own interval, "
                     f"of {sum(d.measure == measure for d in slices)} looked at)."
                 )
 
 
-def _block_findings(comparison: Comparison) -> Iterator[str]:
-    if not comparison.same_blocks or len(comparison.arms) < 2:
-        return
-    partitions = {frozenset(map(frozenset, s.groups)) for s in comparison.same_blocks}
-    always = [
-        group
-        for group in comparison.same_blocks[0].groups
-        if len(group) > 1 and all(frozenset(group) in partition for partition in partitions)
-    ]
-    for group in always:
-        yield (
-            f"{_listed([f'`{arm}`' for arm in group])} saw the same blocks at every rung and seed "
-            "(equal multisets) and differ in their order alone."
+def block_sentences(comparison: Comparison) -> list[str]:
+    """Which arms saw the same blocks, wherever they were run with the same rung and seed."""
+    places = comparison.same_blocks
+    if not places or len(comparison.arms) < 2:
+        return []
+    found: list[set[str]] = []
+    groups = dict.fromkeys(group for place in places for group in place.groups)
+    for names in sorted(groups, key=len, reverse=True):
+        arms = set(names)
+        is_always = all(
+            any(arms & set(chain(*place.groups)) <= set(group) for group in place.groups)
+            for place in places
         )
-    if not always:
-        yield "The arms saw different multisets of blocks, not only different orders."
+        if len(arms) > 1 and is_always and not any(arms <= larger for larger in found):
+            found.append(arms)
+    if not found:
+        return ["The arms saw different multisets of blocks, not only different orders."]
+    named = [[f"`{arm.name}`" for arm in comparison.arms if arm.name in arms] for arms in found]
+    return [
+        f"{listing(names)} saw the same multiset of blocks at every rung and seed (equal hashes), "
+        "and differ in their order alone."
+        for names in named
+    ]
 
 
 def _what(difference: Difference) -> str:
@@ -264,7 +272,7 @@ def _what(difference: Difference) -> str:
     return unit if difference.name == "all" else f"{unit} on {difference.name}"
 
 
-def _decimals(difference: Difference) -> int:
+def decimals_of(difference: Difference) -> int:
     """Three, or four where the interval is finer than that."""
     overall = difference.overall
     if overall is None or overall.low is None or overall.high is None:
@@ -274,7 +282,7 @@ def _decimals(difference: Difference) -> int:
 
 def _gap(difference: Difference) -> tuple[str, str]:
     """Size of a resolved difference, and its interval, without sign."""
-    overall, decimals = difference.overall, _decimals(difference)
+    overall, decimals = difference.overall, decimals_of(difference)
     assert overall is not None
     assert overall.low is not None
     assert overall.high is not None
@@ -292,8 +300,9 @@ def _signed(value: float, decimals: int) -> str:
     return f"−{text}" if value < 0 else f"+{text}"
 
 
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def listing(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([*filter(None, [", ".join(names[:-1])]), *names[-1:]])
 
 
 def _counted(number: int, noun: str) -> str:
