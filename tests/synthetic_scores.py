@@ -18,7 +18,7 @@ def write_scores(
     folder: Path,
     metrics: Mapping[str, Sequence[float | None]],
     *,
-    sources: Sequence[str] = ("books",),
+    sources: Sequence[str | None] = ("books",),
     levels: Sequence[str | None] = (None,),
     reasons: Sequence[str | None] = (None,),
     easier: Sequence[str] = (),

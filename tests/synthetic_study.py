@@ -52,12 +52,13 @@ def write_study(
     effects: dict[str, float] = EFFECTS,
     texts: tuple[tuple[str, str], ...] = TEXTS,
     sources: tuple[str, ...] = (),
+    noted: tuple[str, ...] = ("evaluation",),
 ) -> list[Record]:
     """Write and read back rungs x arms x seeds; text, arm names and sources may be anything."""
     with mock.patch("os.fsync"):  # nothing here is worth waiting for a disk
         for rung, (arm, data), seed in itertools.product(rungs, arms.items(), range(num_seeds)):
             spec = run_spec(arm, rung, seed, data)
-            _write_run(folder / run_id(spec), spec, effects.get(arm, 0.0), texts, sources)
+            _write_run(folder / run_id(spec), spec, effects.get(arm, 0.0), texts, sources, noted)
     return read_records(folder)
 
 
@@ -116,6 +117,7 @@ def _write_run(
     effect: float,
     texts: tuple[tuple[str, str], ...],
     sources: tuple[str, ...],
+    noted: tuple[str, ...],
 ) -> None:
     write_spec(folder, spec)
     random = np.random.default_rng([spec.seed, RUNGS.index(spec.rung)])
@@ -149,7 +151,7 @@ def _write_run(
             writer.append_blocks(row, np.full(BATCH_BLOCKS, 2.0, dtype=np.float32))
         for prompt, text in texts:
             writer.append(clock_now | {"event": "sample", "prompt": prompt, "text": text})
-        writer.append(clock_now | _finish(spec, clock_now["flops"], bits))
+        writer.append(clock_now | _finish(spec, clock_now["flops"], bits, noted))
         writer.append_timing(step=NUM_STEPS, tokens=int(clock_now["tokens"]))
 
 
@@ -209,14 +211,16 @@ def _plan(spec: RunSpec) -> dict[str, Any]:
                 for stage, shares in zip(data["stages"], weights, strict=True)
             ],
         }
-    return {"kind": data["kind"], "sample": data["sample"], "num_blocks": 6400} | extra
+    sentence = f"{data['kind']} as `{spec.arm}` draws it"
+    about = {"kind": data["kind"], "sample": data["sample"], "sentence": sentence}
+    return about | {"num_blocks": 6400} | extra
 
 
-def _finish(spec: RunSpec, flops: float, bits: float) -> dict[str, Any]:
+def _finish(spec: RunSpec, flops: float, bits: float, noted: tuple[str, ...]) -> dict[str, Any]:
     return {
         "event": "finish",
         "ledger": {"train": flops},
-        "noted": {"evaluation": 0.07 * flops},
+        "noted": dict.fromkeys(noted, 0.07 * flops),
         "order_hash": f"{zlib.crc32(f'{spec.arm} {spec.seed}'.encode()):016x}",
         "multiset_hash": f"{spec.seed + 0x5EED:016x}",
         "matches_plan": True,

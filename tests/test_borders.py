@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "clock": {"errors", "files", "recipe", "compute"},
     "record": {"errors", "files", "recipe", "clock", "compute"},
     "law": {"errors", "files", "record", "recipe", "compute"},
-    "report": {"errors", "files", "law", "record", "recipe", "compute"},
+    "report": {"errors", "files", "law", "record", "recipe", "compute", "scoring"},
     "model": {"errors", "files", "streams", "compute"},
     "train": {
         "errors",

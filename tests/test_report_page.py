@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,9 +16,11 @@ from gradatim.errors import RecordError
 from gradatim.law.compare import compare
 from gradatim.law.fit import fit
 from gradatim.record.read import Record
-from gradatim.report import plots
-from gradatim.report.page import MAX_PAGE_BYTES, report
+from gradatim.report import figures
+from gradatim.report.html import MAX_PAGE_BYTES
+from gradatim.report.page import report
 from gradatim.report.parts import script_json
+from gradatim.report.wording import interval, number, signed
 from synthetic_study import ARMS, RUNGS, STAGED, TEXTS, feeding_of, write_study
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -85,11 +88,12 @@ def test_the_page_answers_first_and_has_every_section(page: Path) -> None:
     for text in (
         "The smallest difference this study could have seen",
         "staged, rung 1m, seed 0: out of memory",
-        "differ in the order alone",
+        "differ in their order alone",
         "In all 24 runs the blocks drawn",
         "At every rung, every run was charged the same number of FLOPs.",
         TEXTS[0][0],
         "name: synthetic",
+        "Stages as `staged` draws it.",
     ):
         assert text in outline.text, text
 
@@ -109,6 +113,36 @@ def test_every_plot_has_its_numbers_in_a_csv_that_the_page_names(page: Path) -> 
     assert named <= on_disk
     assert on_disk - named == {"finals.csv"}
     assert len(pl.read_csv(folder / "curves.csv")) == 24 * 17
+
+
+def test_the_page_shows_the_numbers_of_the_comparison(
+    page: Path, records: Sequence[Record]
+) -> None:
+    html = page.read_text(encoding="utf-8")
+    comparison = compare(records)
+    found = comparison.difference("staged", "uniform")
+    ratio = comparison.ratio("staged", "uniform")
+    assert found is not None
+    assert ratio is not None
+    cells = re.findall(r"<tr><td class=\"arm\">.*?</svg> staged</td>(.*?)</tr>", html, re.DOTALL)
+    numbers = [re.findall(r">([^<]*)</td>", row) for row in cells]
+    part, at_rung = found.rungs[0], ratio.rungs[0]
+    final = next(f for f in comparison.finals if (f.arm, f.rung) == ("staged", "20k"))
+    assert numbers[0] == [
+        number(final.mean),
+        signed(part.estimate.mean),
+        interval(part.estimate.low, part.estimate.high, sign=True),
+        part.verdict,
+        number(at_rung.ratio, 2),
+        interval(at_rung.low, at_rung.high, 2),
+    ]
+    spec = json.loads(re.findall(r'id="plot-forest">(.*?)</script>', html)[0])
+    (dots,) = [
+        found["data"]["values"] for found in spec["layer"] if found["mark"]["type"] == "point"
+    ]
+    plotted = {(row["arm"], row["rung"]): row["difference"] for row in dots}
+    assert plotted["staged", "20k"] == pytest.approx(part.estimate.mean, rel=1e-5)
+    assert len(plotted) == 3 * 4
 
 
 def test_the_page_asks_nothing_of_the_network(page: Path) -> None:
@@ -151,6 +185,31 @@ def test_hostile_text_stays_text_everywhere(tmp_path: Path) -> None:
     assert "<script>alert(1)" not in html
 
 
+def test_the_ledger_says_what_was_not_charged_and_why(tmp_path: Path) -> None:
+    evaluation = "Evaluation is not charged: it is the same for every arm."
+    shared = "Scores that a model gave are shared by the runs named"
+    reference = "Training the model that scored is not charged."
+    for name, noted, expected in (
+        ("plain", ("evaluation",), (True, False, False)),
+        ("scored", ("scoring, paid by 3 other runs", "reference"), (True, True, True)),
+    ):
+        records = write_study(tmp_path / name, rungs=RUNGS[:1], num_seeds=2, noted=noted)
+        text = Outline(written(records, tmp_path / f"{name}.html")).text
+        assert tuple(found in text for found in (evaluation, shared, reference)) == expected
+
+
+def test_runs_off_their_plan_are_named(tmp_path: Path) -> None:
+    records = write_study(tmp_path / "runs", rungs=RUNGS[:1], num_seeds=2)
+    off = [
+        replace(r, _events=tuple(e | {"matches_plan": False} for e in r._events))
+        if (r.spec.arm, r.spec.seed) == ("staged", 1)
+        else r
+        for r in records
+    ]
+    text = Outline(written(off, tmp_path / "report.html")).text
+    assert "The order drawn is not the planned one in: staged, rung 20k, seed 1." in text
+
+
 def test_json_in_a_script_cannot_end_it() -> None:
     text = script_json({"text": EVIL, "separator": "\u2028"})
     assert not set("<>&\u2028") & set(text)
@@ -163,7 +222,7 @@ def test_user_text_is_never_part_of_an_expression(page: Path) -> None:
     assert len(specs) > 10
     key = r'"(?:test|labelExpr|expr|calculate|filter)":("(?:[^"\\]|\\.)*")'
     found = {json.loads(text) for spec in specs for text in re.findall(key, spec)}
-    assert found == {plots.SHOWN, plots.BAND_SHOWN, plots.UNSIGNED_ZERO}
+    assert found == {figures.SHOWN, figures.BAND_SHOWN, figures.UNSIGNED_ZERO}
 
 
 def test_a_study_of_one_arm_one_rung_one_seed_still_has_a_page(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from gradatim.errors import InputError, SpecError
+from gradatim.errors import InputError, SpecError, StoreError
+from gradatim.report import figures
 from gradatim.report.html import MAX_PAGE_BYTES
 from gradatim.report.scores import report_scores
 from synthetic_scores import spread, texts, write_scores
@@ -144,16 +146,48 @@ def test_every_number_is_in_a_csv_that_the_page_names(page: Path) -> None:
         assert steps.filter(kind=kind)["num_rows"].sum() == 320
 
 
-def test_the_page_asks_nothing_of_the_network_and_runs_no_script(page: Path) -> None:
+def specs_of(html: str) -> list[dict[str, Any]]:
+    """What the page's plots are drawn from."""
+    pattern = r'<script type="application/json" id="plot[^>]*>(.*?)</script>'
+    return [json.loads(text) for text in re.findall(pattern, html)]
+
+
+def test_the_page_asks_nothing_of_the_network_and_runs_two_scripts_it_names(page: Path) -> None:
     html = page.read_text(encoding="utf-8")
     outline = Outline(html)
-    assert not outline.of("script")
+    assert len([script for script in outline.of("script") if "type" not in script]) == 2
     assert not outline.of("link")
     assert not [a for _, a in outline.elements if "src" in a or "srcset" in a]
     policy = next(m["content"] for m in outline.of("meta") if m.get("http-equiv"))
     assert policy is not None
-    assert policy.startswith("default-src 'none'; script-src 'none';")
+    assert re.match(r"default-src 'none'; script-src 'sha256-\S+' 'sha256-\S+';", policy)
     assert not re.findall(r"url\(|@import", html[: html.index("</style>")])
+
+
+def test_every_plot_says_in_words_what_it_draws(page: Path) -> None:
+    html = page.read_text(encoding="utf-8")
+    plots = [a["aria-label"] or "" for a in Outline(html).of("div") if "data-plot" in a]
+    assert len(plots) == len(specs_of(html)) == 1 + 3 * 2
+    assert plots[0].startswith("Histogram of reading age, from 4.")
+    assert "reading_age by level. 1: 133 values (33.2\u202f% of all), median" in plots[1]
+    for label, spec in zip(plots[1:], specs_of(html)[1:], strict=True):
+        (names,) = [layer["layer"] for layer in spec["layer"] if "layer" in layer]
+        for row in names[-1]["data"]["values"]:
+            assert row["says"] in label
+
+
+def test_a_strip_is_as_high_as_the_rows_it_counts(page: Path) -> None:
+    spec = specs_of(page.read_text(encoding="utf-8"))[1]
+    (shapes,) = [layer["data"]["values"] for layer in spec["layer"] if "transform" in layer]
+    heights = shapes[-1]["height"]  # of the first strip: level 1
+    steps = pl.read_csv(page.with_name("page-data") / "distributions.csv", infer_schema_length=None)
+    counts = steps.filter(metric="reading_age", kind="level", group="1").drop_nulls()
+    assert len(heights) == 48 + 1  # and the end of the last step
+    most = counts["num_rows"].max()
+    for start, num_rows in counts.select("from", "num_rows").iter_rows():
+        place = round((start - shapes[0]["low"]) / shapes[0]["step_width"])
+        assert heights[place] * most == pytest.approx(num_rows, abs=0.02)
+    assert sum(height > 0 for height in heights) == len(counts)
 
 
 def test_hostile_text_stays_text_everywhere(tmp_path: Path) -> None:
@@ -176,11 +210,17 @@ def test_hostile_text_stays_text_everywhere(tmp_path: Path) -> None:
         texts=lambda p: [f"{evil}\0\u202e"] * len(p),
     )
     html = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert not outline.of("img") + outline.of("script")
+    assert not outline.of("img")
+    assert len([script for script in outline.of("script") if "type" not in script]) == 2
+    assert "<script>alert(1)" not in html
     assert not [a for _, a in outline.elements if any(name.startswith("on") for name in a)]
-    assert len(outline.of("title")) == 1 + html.count("<rect")
+    assert len(outline.of("title")) == 1
     assert outline.text.count(EVIL) > 20
     assert not re.search("[\0\u202e]", html)
+    expressions = r'"(?:test|labelExpr|expr|calculate|filter)":("[^"]*")'
+    calculated = re.findall(expressions, html[html.index("<body>") : html.index("</main>")])
+    ours = {figures.STEP_PLACE, figures.STEP_TOP, figures.LABEL_LIMIT}
+    assert {json.loads(text) for text in calculated} == ours
 
 
 def test_a_tail_of_mostly_other_things_than_prose_is_warned_of_with_its_reasons(
@@ -232,8 +272,9 @@ def test_bands_named_in_the_folder_are_the_bands_of_the_page(tmp_path: Path) -> 
         ({"reading_age": spread(500)}, {"sources": [f"{place:03d}" for place in range(200)]}),
         ({"reading_age": [-1e30, 0.0, 1e-30, 1e30] * 5}, {"sources": ["x" * 5000]}),
         ({"reading_age": [0.0] * 30 + spread(30)}, {"levels": [str(n) for n in range(50)]}),
+        ({"reading_age": spread(30), "lix": spread(30)}, {"sources": [None]}),
     ],
-    ids=["one row", "no prose", "constant", "nulls", "200 sources", "huge", "ties"],
+    ids=["one row", "no prose", "constant", "nulls", "200 sources", "huge", "ties", "no sources"],
 )
 def test_odd_scores_have_a_page_too(
     tmp_path: Path, metrics: dict[str, list[float | None]], changes: dict[str, Any]
@@ -251,7 +292,14 @@ def test_sources_beyond_the_largest_are_joined(tmp_path: Path) -> None:
     sources = [f"source {place}" for place in [*range(40), *range(12), *range(12)]]
     folder = write_scores(tmp_path / "scores", {"reading_age": spread(640)}, sources=sources)
     outline = written(folder, tmp_path / "page.html")
-    assert "28 others" in outline.text
+    (names,) = [
+        layer["layer"][0]["data"]["values"]
+        for spec in specs_of((tmp_path / "page.html").read_text(encoding="utf-8"))
+        for layer in spec["layer"]
+        if "layer" in layer
+    ]
+    assert [row["name"] for row in names[-1:]] == ["28 others"]
+    assert "Sources beyond the 12 largest are joined." in outline.text
     steps = pl.read_csv(tmp_path / "page-data" / "distributions.csv").filter(kind="source")
     assert steps["group"].n_unique() == 13
     assert steps["num_rows"].sum() == 640
@@ -259,9 +307,9 @@ def test_sources_beyond_the_largest_are_joined(tmp_path: Path) -> None:
 
 
 def test_levels_that_are_numbers_stand_in_their_order(page: Path) -> None:
-    html = page.read_text(encoding="utf-8")
-    card = html[html.index("Reading age by level") : html.index("Reading age by source")]
-    assert re.findall(r'class="label">([^<]+)<', card) == ["1", "2", "10"]
+    spec = specs_of(page.read_text(encoding="utf-8"))[1]
+    (names,) = [layer["layer"] for layer in spec["layer"] if "layer" in layer]
+    assert [row["name"] for row in names[0]["data"]["values"]] == ["1", "2", "10"]
 
 
 def test_errors_say_what_is_wrong_and_what_is_known(tmp_path: Path) -> None:
@@ -270,12 +318,9 @@ def test_errors_say_what_is_wrong_and_what_is_known(tmp_path: Path) -> None:
     def reported(place: Path, **changes: Any) -> None:
         report_scores(place, tmp_path / "page.html", texts=texts, **changes)
 
-    with pytest.raises(
-        InputError, match=r"not a scores folder; expected scores\.json; got no such"
-    ):
-        reported(tmp_path / "nothing")
-    with pytest.raises(InputError, match=r"got a folder without scores\.json"):
-        reported(tmp_path)
+    for place in (tmp_path / "nothing", tmp_path):
+        with pytest.raises(StoreError, match=r"no folder of scores; expected scores\.json"):
+            reported(place)
     with pytest.raises(
         SpecError, match=r"one of reading_age, .*; got reading_ages\. Did you mean r"
     ):
@@ -291,16 +336,25 @@ def test_errors_say_what_is_wrong_and_what_is_known(tmp_path: Path) -> None:
     ):
         reported(folder)
     pl.DataFrame({"id": ["a"]}).write_parquet(folder / "part-00001.parquet")
-    with pytest.raises(InputError, match="got 1 rows, without start_byte, num_bytes, source"):
+    with pytest.raises(InputError, match=r"part-00001\.parquet: .* damaged; got .*source"):
         reported(folder)
-    for content, message in (
-        ("{", "cannot be read"),
-        ("[]", "another version"),
-        ('{"schema_version": 2}', "expected schema_version 1; got 2"),
-        ('{"schema_version": 1}', "not the description of scores; got KeyError 'corpus'"),
+    pl.read_parquet(folder / "part-00000.parquet").head(9).write_parquet(
+        folder / "part-00001.parquet"
+    )
+    with pytest.raises(InputError, match="got 9 rows instead of 134"):
+        reported(folder)
+    for content, error, message in (
+        ("{", StoreError, "no folder of scores"),
+        ("[]", StoreError, "no folder of scores"),
+        ('{"schema_version": 2}', StoreError, "got schema_version 2"),
+        (
+            '{"schema_version": 1}',
+            InputError,
+            "not the description of scores; got KeyError 'columns'",
+        ),
     ):
         (folder / "scores.json").write_text(content, encoding="utf-8")
-        with pytest.raises(InputError, match=message):
+        with pytest.raises(error, match=message):
             reported(folder)
     assert not (tmp_path / "page.html").exists()
 

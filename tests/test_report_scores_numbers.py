@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import unicodedata
 from pathlib import Path
 
@@ -14,10 +15,9 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from gradatim.difficulty.bands import band_edges, band_of
-from gradatim.errors import InputError, SpecError
+from gradatim.errors import SpecError, StoreError
 from gradatim.report import scores_agreement
 from gradatim.report.scores_agreement import (
-    agreement_markdown,
     agreement_sentences,
     measure_agreement,
     rank_correlations,
@@ -25,12 +25,13 @@ from gradatim.report.scores_agreement import (
 )
 from gradatim.report.scores_bands import Bands
 from gradatim.report.scores_count import Histogram, count_rows, take_census
-from gradatim.report.scores_drawings import path_of, short_labels, ticks_of
 from gradatim.report.scores_excerpts import ELLIPSIS, excerpt
 from gradatim.report.scores_folder import ScoresFolder
+from gradatim.report.scores_wording import short_labels
 from gradatim.report.wording import data_size
 from synthetic_scores import spread, write_scores
 
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 PROSE = "It was a bright cold day in April, and the clocks were striking thirteen. " * 60
 
 
@@ -40,8 +41,8 @@ def test_bands_hold_the_rows_that_the_difficulty_station_would_put_there(tmp_pat
     bands = Bands.of(folder, folder.metric("reading_age"), 10)
     counts = count_rows(folder, take_census(folder), bands)
     expected = np.bincount(band_of(ages, band_edges(ages, 10)), minlength=11)[1:]
-    np.testing.assert_array_equal(counts.band_rows, expected)
-    assert counts.tails[0].num_rows == (ages <= np.quantile(ages, 0.01)).sum()
+    assert [slot.num_rows for slot in counts.slots[1:-1]] == expected.tolist()
+    assert counts.slots[0].num_rows == (ages <= np.quantile(ages, 0.01)).sum()
 
 
 def test_bands_are_fewer_where_there_are_fewer_values(tmp_path: Path) -> None:
@@ -68,11 +69,11 @@ def test_histograms_count_every_value_once_and_know_the_medians(tmp_path: Path) 
 
 
 def test_a_median_outside_of_the_range_is_its_end() -> None:
-    nothing = np.zeros((1, 480), np.int64)
-    below, above = (np.array([count]) for count in (5, 1))
-    assert Histogram(0, 1, nothing, below, above).median(0) == 0
-    assert Histogram(0, 1, nothing, above, below).median(0) == 1
-    assert Histogram(0, 1, nothing, above * 0, above * 0).median(0) is None
+    counts = np.zeros((3, 482), np.int64)
+    counts[0, [0, -1]] = 5, 1
+    counts[1, [0, -1]] = 1, 5
+    found = Histogram(0, 1, counts)
+    assert [found.median(group) for group in range(3)] == [0, 1, None]
 
 
 def test_rank_correlations_are_those_of_scipy_pair_by_pair() -> None:
@@ -123,9 +124,8 @@ def test_agreement_turns_metrics_and_puts_alike_ones_side_by_side(tmp_path: Path
         sentence.replace("`c` and `a`", "`a` and `c`") for sentence in said
     ]
     assert said[-1] == "`a` orders text most like `c` (0.99) and least like `e` (−1.00)."
-    table = agreement.table()
-    assert table.shape == (10, 4)
-    assert table["num_rows"].unique().to_list() == [375]
+    assert len(pairs) == 10
+    assert {pair[3] for pair in pairs} == {375}
 
 
 def test_the_sample_is_the_same_rows_whatever_the_batches(
@@ -149,7 +149,8 @@ def test_the_sample_is_the_same_rows_whatever_the_batches(
 def test_the_markdown_has_the_sentences_and_a_square_table(tmp_path: Path) -> None:
     metrics = {"a": spread(50), "b": [*spread(40, seed=3), *[None] * 10], "c": [1.0] * 50}
     folder = write_scores(tmp_path / "scores", metrics)
-    text = agreement_markdown(folder, metric="a")
+    lines = runpy.run_path(str(BENCHMARKS / "metric_agreement.py"))["agreement_lines"]
+    text = "\n".join(lines(folder, "a"))
     assert "Measured on all 50 passages that are prose; each pair on those that have both" in text
     rows = [line.split(" | ") for line in text.splitlines() if re.match(r"\| \d", line)]
     assert [len(row) for row in rows] == [5, 5, 5]
@@ -157,9 +158,9 @@ def test_the_markdown_has_the_sentences_and_a_square_table(tmp_path: Path) -> No
     constant = next(row for row in rows if row[1] == "`c`")
     assert constant[2:] == ["–", "–", "– |"]
     with pytest.raises(SpecError, match="no such metric"):
-        agreement_markdown(folder, metric="d")
-    with pytest.raises(InputError, match="not a scores folder"):
-        agreement_markdown(tmp_path)
+        list(lines(folder, "d"))
+    with pytest.raises(StoreError, match=r"no folder of scores; expected scores\.json"):
+        list(lines(tmp_path))
 
 
 def test_an_excerpt_ends_where_a_reader_would_pause() -> None:
@@ -197,19 +198,7 @@ def test_an_excerpt_of_anything_can_be_printed(text: str) -> None:
     )
 
 
-@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.integers(2, 9))
-def test_ticks_are_few_and_within_the_axis(low: float, span: float, most: int) -> None:
-    high = low + span
-    ticks = ticks_of(low, high, most)
-    if high > low and span > 1e-5 * abs(low):
-        assert 2 <= len(ticks) <= most + 2
-        assert all(-0.01 <= tick.percent <= 100.01 for tick in ticks)
-        assert len({tick.text for tick in ticks}) == len(ticks)
-
-
-def test_drawings_are_plain_paths_and_labels_short() -> None:
-    assert path_of(np.array([0, 1, 2, 4])) == "M0 100V100h120V75h120V50h120V0h120V100Z"
-    assert path_of(np.zeros(4, np.int64)) == ""
+def test_labels_are_short_and_still_apart() -> None:
     assert short_labels(["owner/a", "owner/b", "else/c", "others"]) == [
         "a",
         "b",
@@ -230,6 +219,7 @@ def test_sizes_are_rounded_to_three_digits() -> None:
 def test_the_folder_is_read_in_batches_in_corpus_order(tmp_path: Path) -> None:
     scores = ScoresFolder.read(write_scores(tmp_path / "s", {"a": spread(100)}, num_parts=3))
     batches = list(scores.batches(["id"]))
-    assert [batch.piece for batch in batches] == sorted(batch.piece for batch in batches)
-    ids = pl.concat(batch.frame for batch in batches)["id"].to_list()
-    assert ids == [f"document {row}" for row in range(100)]
+    rows = pl.concat(batches)
+    assert rows["id"].to_list() == [f"document {row}" for row in range(100)]
+    assert rows["piece"].to_list() == sorted(rows["piece"])
+    assert rows.filter(piece=1)["row"].to_list() == list(range(34))

@@ -13,8 +13,8 @@ from gradatim.law.compare import compare
 from gradatim.law.comparison import Comparison
 from gradatim.record.read import Record
 from gradatim.report import tables
-from gradatim.report.axes import log_ticks
-from gradatim.report.palette import arm_styles, slice_colours
+from gradatim.report.figures import log_ticks
+from gradatim.report.palette import arms_of, slice_colours
 from synthetic_study import NUM_POINTS, write_study
 
 RUNGS = ("20k", "50k")
@@ -37,7 +37,7 @@ def _final(records: Sequence[Record], arm: str, rung: str, seed: int) -> float:
 
 
 def test_curves_hold_every_evaluation_of_every_run(records: Sequence[Record]) -> None:
-    curves = tables.curves(records)
+    curves = pl.DataFrame(tables.curves(records))
     assert len(curves) == len(records) * (NUM_POINTS + 1)
     last = curves.filter(arm="staged", rung="50k", seed=1, point=NUM_POINTS)
     assert last["bits_per_byte"].item() == _final(records, "staged", "50k", 1)
@@ -47,13 +47,13 @@ def test_long_curves_are_thinned_and_keep_their_end(
     records: Sequence[Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tables, "MAX_POINTS", 6)
-    curves = tables.curves(records[:1])
+    curves = pl.DataFrame(tables.curves(records[:1]))
     assert len(curves) <= 6
     assert curves["progress"].max() == records[0].events("evaluate")[-1]["progress"]
 
 
 def test_differences_are_paired_by_rung_seed_and_point(records: Sequence[Record]) -> None:
-    paired = tables.differences(tables.curves(records), "uniform")
+    paired = pl.DataFrame(tables.differences(tables.curves(records), "uniform"))
     assert set(paired["arm"]) == {"staged", "staged-shuffled", "staged-reversed"}
     found = paired.filter(arm="staged", rung="20k", seed=0, point=NUM_POINTS)["difference"].item()
     expected = _final(records, "staged", "20k", 0) - _final(records, "uniform", "20k", 0)
@@ -64,7 +64,7 @@ def test_the_last_mean_difference_is_that_of_the_comparison(
     records: Sequence[Record], comparison: Comparison
 ) -> None:
     means = tables.difference_means(tables.differences(tables.curves(records), "uniform"))
-    last = means.filter(arm="staged", rung="50k", point=NUM_POINTS)
+    last = pl.DataFrame(means).filter(arm="staged", rung="50k", point=NUM_POINTS)
     difference = comparison.difference("staged", "uniform")
     assert difference is not None
     estimate = next(r.estimate for r in difference.rungs if r.rung == "50k")
@@ -74,7 +74,7 @@ def test_the_last_mean_difference_is_that_of_the_comparison(
 
 
 def test_slices_are_in_their_natural_order(comparison: Comparison) -> None:
-    slices = tables.slices(comparison)
+    slices = pl.DataFrame(tables.slices(comparison))
     order = slices.group_by("kind", maintain_order=True).agg(
         pl.col("slice").unique(maintain_order=True)
     )
@@ -86,14 +86,14 @@ def test_slices_are_in_their_natural_order(comparison: Comparison) -> None:
 
 
 def test_tasks_stand_beside_their_chance(comparison: Comparison) -> None:
-    found = tables.tasks(comparison)
+    found = pl.DataFrame(tables.tasks(comparison))
     assert set(found["measure"]) == {"accuracy", "probability"}
     assert set(found.filter(slice="b")["chance"]) == {0.5}
     assert {"held_out", "out_of_distribution"} == set(found["split"])
 
 
 def test_the_ledger_has_every_account_of_every_run(records: Sequence[Record]) -> None:
-    ledger = tables.ledger(records)
+    ledger = pl.DataFrame(tables.ledger(records))
     assert len(ledger) == 2 * len(records)
     accounts = ledger.select("is_charged", "account").unique().sort("account")
     assert accounts.rows() == [(False, "evaluation"), (True, "train")]
@@ -103,7 +103,7 @@ def test_the_ledger_has_every_account_of_every_run(records: Sequence[Record]) ->
 
 
 def test_controls_wear_the_hue_of_their_method(comparison: Comparison) -> None:
-    styles = arm_styles(comparison)
+    styles = arms_of(comparison).styles
     assert [s.name for s in styles] == ["uniform", "staged", "staged-shuffled", "staged-reversed"]
     assert styles[1].dash[1] == 0
     assert all(style.dash[1] > 0 for style in styles[2:])
@@ -113,8 +113,8 @@ def test_controls_wear_the_hue_of_their_method(comparison: Comparison) -> None:
 
 @given(st.integers(1, 12))
 def test_slices_have_as_many_colours_as_needed(num_slices: int) -> None:
-    for colours in slice_colours(num_slices).values():
-        assert len(set(colours)) == num_slices
+    for theme in ("light", "dark"):
+        assert len({colours[theme] for colours in slice_colours(num_slices)}) == num_slices
 
 
 @given(st.floats(-9, 30), st.floats(0.02, 12))

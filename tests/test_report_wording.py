@@ -7,10 +7,10 @@ import math
 import pytest
 
 from gradatim.law.fit import LawFit
+from gradatim.law.wording import listing
 from gradatim.report import wording
-from gradatim.report.laws import law_warnings
-from gradatim.report.method import first_clause
-from gradatim.report.proofs import _ledger_caption, plan_words
+from gradatim.report.page import first_clause
+from gradatim.report.results import law_warnings
 
 
 @pytest.mark.parametrize(
@@ -67,9 +67,10 @@ def test_small_deviations_keep_two_digits(fraction: float, expected: str) -> Non
 
 
 def test_counts_and_lists_read_naturally() -> None:
-    assert [wording.count(n) for n in (812, 20_480, 1_020_000)] == ["812", "20.5k", "1.02M"]
-    assert wording.listing(["a"]) == "a"
-    assert wording.listing(["a", "b", "c"]) == "a, b and c"
+    sizes = (812, 20_480, 999_900, 1_020_000)
+    assert [wording.count(n) for n in sizes] == ["812", "20.5k", "1M", "1.02M"]
+    assert listing(["a"]) == "a"
+    assert listing(["a", "b", "c"]) == "a, b and c"
 
 
 def test_the_first_clause_ends_at_a_semicolon_outside_brackets() -> None:
@@ -100,44 +101,3 @@ def test_a_warning_of_several_fits_is_told_once() -> None:
         "L(C): one size (`ceiling`).",
     ]
     assert law_warnings(laws[:1]) == ["L(C): no span: 1.8 (all arms)."]
-
-
-def test_plans_are_told_in_words() -> None:
-    ceiling = {
-        "kind": "ceiling",
-        "metric": "reading_age",
-        "pacing": "linear",
-        "start_fraction": 0.1,
-        "start_ceiling": 6.21,
-        "ramp": 0.42,
-        "easiest_used_expected": 0.1,
-        "easiest_used_asked": 0.1,
-        "epochs": 0.35,
-        "sample": "all",
-    }
-    assert plan_words(ceiling) == (
-        "A ceiling on reading age: first 10\u202f% of the blocks (6.2 and below), rising (linear "
-        "pacing) until it is gone at 42\u202f% of the compute, when 10\u202f% of the first blocks "
-        "should have been used (asked: 10\u202f%); 0.35 epochs in all."
-    )
-    assert plan_words(ceiling | {"control": "reversed"}) == (
-        "A control: the method's schedule with the hardest blocks first."
-    )
-    assert plan_words({"kind": "uniform", "sample": "budget"}) == (
-        "Everything from the start, shuffled; from a random sample as large as the run, every "
-        "block of it once."
-    )
-    stages = [{"until": 1.0, "weights": {"a": 0.75, "b": 0.25, "c": 0.0}}]
-    assert plan_words({"kind": "stages", "by": "level", "stages": stages}) == (
-        "Shares by level, until 100\u202f%: a 75\u202f%, b 25\u202f%."
-    )
-    assert plan_words({"kind": "novel"}) == '{"kind": "novel"}'
-
-
-def test_the_ledger_says_what_was_not_charged_and_why() -> None:
-    plain = _ledger_caption([])
-    assert plain.endswith("Evaluation is not charged: it is the same for every arm.")
-    assert "shared" in _ledger_caption(["scoring, paid by 3 other runs"])
-    assert _ledger_caption(["reference"]) == plain + (
-        " Training the model that scored is not charged."
-    )

@@ -1,23 +1,30 @@
 "use strict";
 (() => {
-  const page = JSON.parse(document.getElementById("page-data").textContent);
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const places = [...document.querySelectorAll("[data-plot]")];
   const buttons = [...document.querySelectorAll("button[data-arm]")];
-  let views = [];
+  const views = new Map();
   let isolated = null;
 
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-  function config(theme) {
-    const [ink, muted, rule] = ["--ink", "--muted", "--rule"].map(colour);
+  function colours(name) {
+    const found = [];
+    while (colour(`--${name}-${found.length}`)) found.push(colour(`--${name}-${found.length}`));
+    return found;
+  }
+
+  function config() {
+    const [ink, muted, rule, strip] = ["--ink", "--muted", "--rule", "--strip"].map(colour);
     const font = getComputedStyle(document.body).fontFamily;
     return {
       background: "transparent",
       font,
       padding: { left: 0, right: 8, top: 10, bottom: 2 },
       view: { stroke: null },
-      range: { category: page.arms[theme], ordinal: page.slices[theme] },
+      range: { category: colours("arm"), ordinal: colours("slice") },
+      area: { color: strip },
+      text: { color: ink, fontSize: 11.5 },
       axis: {
         domain: false, gridColor: rule, tickColor: rule, tickSize: 4,
         labelColor: muted, labelFontSize: 11.5, labelPadding: 5, labelLimit: 120,
@@ -33,24 +40,28 @@
   }
 
   function show() {
-    for (const { view } of views) view.signal("isolated", isolated).runAsync();
+    for (const view of views.values()) view.signal("isolated", isolated).runAsync();
     for (const button of buttons) {
       button.setAttribute("aria-pressed", String(button.dataset.arm === isolated));
     }
     document.body.classList.toggle("is-isolated", isolated !== null);
   }
 
+  // One plot after the other, so that the first are there at once and the page stays quick.
   async function draw() {
     const theme = dark.matches ? "dark" : "light";
-    for (const result of views) result.finalize();
-    views = await Promise.all(places.map((place) => {
+    const options = {
+      mode: "vega-lite", renderer: "svg", ast: true, actions: false, defaultStyle: false,
+      config: config(), tooltip: { disableDefaultStyle: true },
+    };
+    for (const place of places) {
+      views.get(place)?.finalize();
       const spec = JSON.parse(document.getElementById(place.dataset.plot).textContent);
-      return vegaEmbed(place, spec, {
-        mode: "vega-lite", renderer: "svg", ast: true, actions: false, defaultStyle: false,
-        config: config(theme), tooltip: { disableDefaultStyle: true },
-      });
-    }));
-    show();
+      const { view } = await vegaEmbed(place, spec, options);
+      views.set(place, view);
+      if (isolated !== null) view.signal("isolated", isolated).runAsync();
+      await new Promise((resume) => setTimeout(resume));
+    }
     document.documentElement.dataset.drawn = theme;
   }
 

@@ -1,44 +1,34 @@
-"""Records, comparison and laws to one HTML page that works offline, and its numbers as CSV.
-
-The page is one file: style, data, plots and the libraries that draw them (Vega, from vl-convert)
-are inside. Every text is escaped; besides, its content security policy allows no request to
-anywhere and runs only the scripts whose hashes it names, so that text from a corpus or a model
-could not run even if the escaping failed.
-"""
+"""Records, comparison and laws to one HTML page that works offline, and its numbers as CSV."""
 
 from __future__ import annotations
 
-import functools
+import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from urllib.parse import quote
+from typing import Any
 
 import polars as pl
-import vl_convert
-from markupsafe import Markup
 
-from gradatim import __version__, files
 from gradatim.errors import RecordError
-from gradatim.law.comparison import Comparison
+from gradatim.law.comparison import UNITS, Comparison
 from gradatim.law.fit import LawFit
 from gradatim.record.read import Record
-from gradatim.report.axes import Arms
-from gradatim.report.html import (
-    MAX_PAGE_BYTES,
-    content_policy,
-    resource,
-    template,
-    theme_rules,
+from gradatim.report.html import resource, write_page
+from gradatim.report.palette import arms_of, colour_rules, slice_colours
+from gradatim.report.proofs import feeding_proof, ledger_proof
+from gradatim.report.reproduce import reproduction, samples
+from gradatim.report.results import (
+    curve_figures,
+    difference_figures,
+    key_results,
+    law_results,
+    page_decimals,
+    slice_figures,
+    task_results,
 )
-from gradatim.report.laws import laws_section
-from gradatim.report.method import answer, method_section, reproduce_section, samples_section
-from gradatim.report.palette import THEMES, ArmStyle, arm_styles, slice_colours
-from gradatim.report.parts import Section, script_json
-from gradatim.report.proofs import feeding_section, ledger_section
-from gradatim.report.results import result_sections
-from gradatim.report.tables import Tables
-
-__all__ = ["MAX_PAGE_BYTES", "report"]
+from gradatim.report.tables import study_tables
+from gradatim.report.wording import count, duration, flops, number
 
 
 def report(
@@ -73,73 +63,81 @@ def report(
     path = Path(path)
     if not records:
         raise RecordError("no runs to report on", where=str(path), expected="at least one record")
-    tables = Tables.of(records, comparison, laws, feeding)
-    data_folder = path.with_name(f"{path.stem}-data")
-    tables.write(data_folder)
-    arms = Arms(arm_styles(comparison))
-    sections = [
-        *result_sections(comparison, tables, arms),
-        laws_section(laws, tables, arms),
-        feeding_section(records, comparison, tables, arms),
-        ledger_section(comparison, tables, arms),
-        samples_section(records, comparison, arms),
-        method_section(comparison),
-        reproduce_section(records, comparison, study_yaml),
-    ]
-    num_slices = tables.feeding["label"].n_unique()
-    html = _render(
-        arms.styles,
-        num_slices,
+    fed = [] if feeding is None else feeding.to_dicts()
+    tables, arms = study_tables(records, comparison, laws, fed), arms_of(comparison)
+    slices = slice_colours(len({row["label"] for row in fed}))
+    colours = colour_rules(arm=[style.colours for style in arms.styles], slice=slices)
+    return write_page(
+        path,
+        "study.html",
+        styles=[resource("style.css"), colours],
+        tables=tables,
         title=title or "A study of curricula at equal compute",
-        answer=answer(records, comparison, tables, missing),
-        contents=[Section("answer", "Answer", "", []), *filter(None, sections)],
-        data_folder=data_folder.name,
-        data_address=quote(data_folder.name),
+        baseline=comparison.baseline,
+        noise=comparison.noise_of(comparison.measure, comparison.name),
+        measure=UNITS.get(comparison.measure, comparison.measure),
+        number=partial(number, decimals=page_decimals(comparison)),
+        arms={style.name: (place, style) for place, style in enumerate(arms.styles)},
+        sections={
+            "answer": _answer(records, comparison, missing),
+            "results": key_results(comparison, tables, arms),
+            "curves": curve_figures(comparison, tables, arms),
+            "differences": difference_figures(comparison, tables, arms),
+            "slices": slice_figures(comparison, tables, arms),
+            "tasks": task_results(comparison, tables, arms),
+            "laws": law_results(laws, tables, arms),
+            "feeding": feeding_proof(records, comparison, tables, arms),
+            "ledger": ledger_proof(comparison, tables, arms),
+            "samples": samples(records, comparison, arms),
+            "method": True,
+            "reproduce": reproduction(records, comparison, study_yaml),
+        },
     )
-    files.write_whole(path, html)
-    return path
 
 
-def _render(styles: Sequence[ArmStyle], num_slices: int, **content: object) -> str:
-    bundle, script = _bundle(), resource("page.js")
-    page_data = {
-        "arms": {theme: [style.colours[theme] for style in styles] for theme in THEMES},
-        "slices": slice_colours(num_slices),
+def _answer(
+    records: Sequence[Record], comparison: Comparison, missing: Sequence[str]
+) -> dict[str, Any]:
+    """The first clause of the headline large, what its controls say below, then the facts."""
+    headline, rest = first_clause(comparison.headline)
+    said = ("The replicated ", "Missing:")  # in the sentence below the headline, and in `missing`
+    findings = [text for text in comparison.findings if not text.startswith(said)]
+    unknown = [text for text in comparison.missing if not _is_known(text, missing)]
+    return {
+        "headline": headline,
+        "rest": rest,
+        "findings": [text for text in findings if not comparison.headline.startswith(text[:-1])],
+        "missing": [*missing, *unknown],
+        "facts": _facts(records, comparison),
     }
-    return template("report.html").render(
-        styles={style.name: _swatch(place, style) for place, style in enumerate(styles)},
-        style=Markup(resource("style.css") + _colour_rules(page_data)),
-        bundle=Markup(bundle),
-        script=Markup(script),
-        page_data=Markup(script_json(page_data)),
-        content_policy=content_policy(bundle, script),
-        version=__version__,
-        **content,
-    )
 
 
-def _swatch(place: int, style: ArmStyle) -> dict[str, object]:
-    dash = "none" if style.dash[1] == 0 else " ".join(f"{length:g}" for length in style.dash)
-    return {"name": style.name, "place": place, "dash": dash, "mark": style.mark}
+def first_clause(sentence: str) -> tuple[str, str]:
+    """The part before the first semicolon that stands in no bracket, and the rest, as sentences."""
+    depth = 0
+    for place, character in enumerate(sentence):
+        depth += (character == "(") - (character == ")")
+        if character == ";" and depth == 0:
+            rest = sentence[place + 1 :].lstrip()
+            return f"{sentence[:place]}.", f"{rest[:1].upper()}{rest[1:]}"
+    return sentence, ""
 
 
-def _colour_rules(page_data: dict[str, dict[str, list[str]]]) -> str:
-    """The colours of arms and slices as CSS variables, by theme."""
-
-    def rules(theme: str) -> str:
-        names = (("arm", "arms"), ("slice", "slices"))
-        return "".join(
-            f"--{name}-{place}:{colour};"
-            for name, kind in names
-            for place, colour in enumerate(page_data[kind][theme])
-        )
-
-    return theme_rules(rules("light"), rules("dark"))
+def _is_known(text: str, others: Sequence[str]) -> bool:
+    """Whether another sentence is about the same run."""
+    run = re.match(r".*, seed \d+", text)
+    return run is not None and any(other.startswith(run.group()) for other in others)
 
 
-@functools.cache
-def _bundle() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script; made without a network, in about a second."""
-    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    assert not any(mark in bundle for mark in ("</script", "<!--", "\r")), "not safe to inline"
-    return bundle
+def _facts(records: Sequence[Record], comparison: Comparison) -> list[tuple[str, str]]:
+    finished = [(record, record.finish) for record in records if record.finish]
+    spent = sum(finish.get("flops") or 0.0 for _, finish in finished)
+    return [
+        ("Runs finished", str(len(finished))),
+        ("Arms", str(len(comparison.arms))),
+        ("Rungs", ", ".join(comparison.rungs)),
+        ("Seeds", str(len({record.spec.seed for record in records}))),
+        ("Tokens trained on", count(sum(finish.get("tokens") or 0 for _, finish in finished))),
+        ("Compute", f"{flops(spent)}FLOP"),
+        ("Time, run after run", duration(sum(record.seconds for record, _ in finished))),
+    ]

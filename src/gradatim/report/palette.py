@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from gradatim.law.comparison import Comparison
 
+Colours = dict[str, str]  # by theme
+
+THEMES = ("light", "dark")
 _PAPER = {"light": "#ffffff", "dark": "#15171a"}
 _BASELINE = {"light": "#3d4248", "dark": "#d5d8dc"}
 _HUES = {
@@ -22,14 +26,9 @@ _SLICES = {
     "light": ("#f0d65c", "#b9b56f", "#8a8b78", "#5f6878", "#33497a", "#0f2b5b"),
     "dark": ("#fbe779", "#c9bd79", "#97967f", "#6f7f9c", "#4f6fb4", "#3557a8"),
 }
-_DIVERGING = {
-    "light": ("#b24a00", "#e79a5c", "#ffffff", "#6c9dbf", "#0a5c94"),
-    "dark": ("#b3541e", "#6e3c20", "#1d2024", "#26496b", "#2f74ad"),
-}
 _CONTROL_TINTS = {"light": (0.3, 0.45), "dark": (0.22, 0.36)}
 _CONTROL_DASHES = ([6, 3], [2, 2.5], [8, 3, 2, 3])
 _CONTROL_MARKS = ("square", "triangle-up", "diamond")
-THEMES = ("light", "dark")
 
 
 @dataclass(frozen=True)
@@ -37,54 +36,79 @@ class ArmStyle:
     """How an arm looks: colours by theme, dash pattern of its lines, mark of its points."""
 
     name: str
-    colours: dict[str, str]
-    dash: Sequence[float]
-    mark: str
+    colours: Colours
+    dash: Sequence[float] = (1, 0)
+    mark: str = "circle"
     is_control: bool = False
 
 
-def arm_styles(comparison: Comparison) -> list[ArmStyle]:
-    """Styles in the order in which arms are shown: baseline, then each method and its controls."""
-    styles = [ArmStyle(comparison.baseline, _BASELINE, [1, 0], "circle")]
+@dataclass(frozen=True)
+class Arms:
+    """The arms of the page, in the order in which they are shown."""
+
+    styles: Sequence[ArmStyle]
+
+    @property
+    def names(self) -> list[str]:
+        return [style.name for style in self.styles]
+
+    def channel(self, look: str = "") -> dict[str, Any]:
+        """What tells arms apart in a plot: the page's colours, or their `dash` or `mark`."""
+        scale: dict[str, Any] = {"domain": self.names}
+        if look:
+            scale["range"] = [getattr(style, look) for style in self.styles]
+        return {"field": "arm", "type": "nominal", "scale": scale, "legend": None}
+
+
+def arms_of(comparison: Comparison) -> Arms:
+    """The baseline, then each method and its controls."""
+    styles = [ArmStyle(comparison.baseline, _BASELINE)]
     for index, method in enumerate(comparison.methods()):
         hue = {theme: _HUES[theme][index % len(_HUES[theme])] for theme in THEMES}
-        styles.append(ArmStyle(method, hue, [1, 0], "circle"))
-        styles += [
-            _control_style(arm.name, hue, place)
-            for place, arm in enumerate(comparison.controls(method))
-        ]
+        styles.append(ArmStyle(method, hue))
+        styles += _control_styles([arm.name for arm in comparison.controls(method)], hue)
     known = {style.name for style in styles}
     orphans = [arm.name for arm in comparison.arms if arm.name not in known]
-    return styles + [_control_style(arm, _BASELINE, place) for place, arm in enumerate(orphans)]
+    return Arms([*styles, *_control_styles(orphans, _BASELINE)])
 
 
-def slice_colours(num_slices: int) -> dict[str, list[str]]:
-    """Colours of ordered slices, easiest first, by theme."""
-    return {theme: _ramp(_SLICES[theme], num_slices) for theme in THEMES}
-
-
-def diverging_colours(num_colours: int) -> dict[str, list[str]]:
-    """Colours from most negative over none to most positive, by theme; an odd number has none."""
-    return {theme: _ramp(_DIVERGING[theme], num_colours) for theme in THEMES}
-
-
-def _control_style(arm: str, hue: dict[str, str], place: int) -> ArmStyle:
-    kind = place % len(_CONTROL_DASHES)
-    colours = {
-        theme: _mix(hue[theme], _PAPER[theme], tints[place % len(tints)])
-        for theme, tints in _CONTROL_TINTS.items()
-    }
-    return ArmStyle(arm, colours, _CONTROL_DASHES[kind], _CONTROL_MARKS[kind], is_control=True)
-
-
-def _ramp(stops: Sequence[str], num_colours: int) -> list[str]:
-    if num_colours <= 1:
-        return [stops[len(stops) // 2]]
-    places = [index * (len(stops) - 1) / (num_colours - 1) for index in range(num_colours)]
+def slice_colours(num_slices: int) -> list[Colours]:
+    """Colours of ordered slices, easiest first."""
+    last = len(_SLICES["light"]) - 1
+    places = [index * last / max(1, num_slices - 1) for index in range(num_slices)]
     return [
-        _mix(stops[int(place)], stops[min(int(place) + 1, len(stops) - 1)], place - int(place))
-        for place in places
+        {
+            theme: _mix(stops[int(place)], stops[min(int(place) + 1, last)], place % 1)
+            for theme, stops in _SLICES.items()
+        }
+        for place in (places if num_slices > 1 else [last / 2])
     ]
+
+
+def colour_rules(**colours: Sequence[Colours]) -> str:
+    """CSS variables `--name-place` by theme, which plots and page alike take their colours from."""
+    light, dark = (
+        "".join(
+            f"--{name}-{place}:{by_theme[theme]};"
+            for name, found in colours.items()
+            for place, by_theme in enumerate(found)
+        )
+        for theme in THEMES
+    )
+    return f":root {{{light}}}\n@media (prefers-color-scheme: dark) {{ :root {{{dark}}} }}\n"
+
+
+def _control_styles(names: Sequence[str], hue: Colours) -> list[ArmStyle]:
+    styles = []
+    for place, name in enumerate(names):
+        kind = place % len(_CONTROL_DASHES)
+        colours = {
+            theme: _mix(hue[theme], _PAPER[theme], tints[place % len(tints)])
+            for theme, tints in _CONTROL_TINTS.items()
+        }
+        look = (_CONTROL_DASHES[kind], _CONTROL_MARKS[kind])
+        styles.append(ArmStyle(name, colours, *look, is_control=True))
+    return styles
 
 
 def _mix(colour: str, other: str, share: float) -> str:

@@ -1,87 +1,45 @@
-"""What a page is made of: sections of parts, each part plain data that the template draws.
+"""What Python hands to a page's template: tables and figures, as plain data.
 
-No part holds HTML. Text is escaped by the template, specifications by `script_json`.
+Neither holds HTML. Text is escaped by the template, specifications of plots by `script_json`. The
+templates hold the pages' layout and standing text.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-Kind = Literal[
-    "prose",
-    "caption",
-    "heading",
-    "notice",
-    "list",
-    "figures",
-    "keys",
-    "table",
-    "folded table",
-    "folded text",
-    "sample",
-    "band",
-    "excerpts",
-    "histograms",
-    "matrix",
-]
+Column = tuple[str, str]  # label and kind
+Rows = Sequence[dict[str, Any]]
+Tables = Mapping[str, Rows]  # by the names of the CSV files
 
 
 @dataclass(frozen=True)
-class Part:
-    """One paragraph, table or group of figures; `csv` names the files with its numbers."""
-
-    kind: Kind
-    content: Any
-    csv: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Section:
-    """A heading with an anchor, its name in the contents, and what stands below it."""
-
-    id: str
-    name: str
-    title: str
-    parts: Sequence[Part]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell's text; kind `arm` draws the arm's swatch, `resolved` and `unresolved` its weight."""
+class Shade:
+    """A coloured cell: what it shows, its colour's strength from −1 to 1, what it says in full."""
 
     text: str
-    kind: Literal["", "arm", "resolved", "unresolved", "prose"] = ""
-
-
-@dataclass(frozen=True)
-class Row:
-    cells: Sequence[Cell]
-
-
-@dataclass(frozen=True)
-class Column:
-    label: str
-    kind: Literal["number", "text"] = "number"
-
-
-@dataclass(frozen=True)
-class Group:
-    """Rows that belong together, under a title of their own or none."""
-
-    title: str
-    rows: Sequence[Row]
+    strength: float
+    says: str
 
 
 @dataclass(frozen=True)
 class Table:
-    """Groups of rows; `label` says to a screen reader what it is."""
+    """Rows of cells in groups.
+
+    Attributes:
+        label: says to a screen reader what it is.
+        columns: made by `columns`.
+        groups: rows by the title above them, which may be empty.
+        look: a class of the style sheet.
+    """
 
     label: str
     columns: Sequence[Column]
-    groups: Sequence[Group]
+    groups: Mapping[str, Sequence[Sequence[str | Shade]]]
+    look: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,21 +50,17 @@ class Figure:
     title: str
     label: str
     spec: dict[str, Any]
+    note: str = ""
     is_wide: bool = False
-    height: int = field(init=False)
-    json: str = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "height", self.spec["height"])
-        object.__setattr__(self, "json", script_json(self.spec))
+    @property
+    def json(self) -> str:
+        return script_json(self.spec)
 
 
-def text_columns(*labels: str) -> list[Column]:
-    return [Column(label, "text") for label in labels]
-
-
-def number_columns(*labels: str) -> list[Column]:
-    return [Column(label) for label in labels]
+def columns(kind: str, *labels: str) -> list[Column]:
+    """Columns of a kind: `text`, `number`, `prose`, `arm`, `verdict`, `shade`, a row's `head`."""
+    return [(label, kind) for label in labels]
 
 
 def script_json(value: Any) -> str:

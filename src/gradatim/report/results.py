@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from operator import itemgetter
+from typing import Any
 
-import polars as pl
+from gradatim.law.comparison import ALL_RUNGS, Comparison
+from gradatim.law.fit import LawFit
+from gradatim.law.wording import decimals_of, listing
+from gradatim.report.figures import Axis, Spec, intervals, trends
+from gradatim.report.palette import Arms
+from gradatim.report.parts import Figure, Rows, Table, Tables, columns
+from gradatim.report.tables import EXTRAPOLATION, means, where
+from gradatim.report.wording import MISSING, capitalised, interval, number, percent, signed
 
-from gradatim.law.comparison import ALL_RUNGS, Comparison, Difference
-from gradatim.law.interval import Estimate
-from gradatim.report import plots
-from gradatim.report.axes import Arms, Axis
-from gradatim.report.parts import (
-    Cell,
-    Figure,
-    Group,
-    Part,
-    Row,
-    Section,
-    Table,
-    number_columns,
-    text_columns,
-)
-from gradatim.report.tables import Tables
-from gradatim.report.wording import (
-    MISSING,
-    interval,
-    number,
-    percent,
-    signed,
-)
+Compared = Callable[[str, str, str], list[str]]
 
 COMPUTE = Axis("flops", "compute spent, FLOPs", ".2~s", is_log=True)
 PROGRESS = Axis("progress", "progress (share of the compute spent)", "%", domain=(0.0, 1.0))
-_FINE_INTERVAL = 0.0025  # half-width in bits per byte; as in the words of the comparison
 _SETTLED_PROGRESS = 0.2  # before it, differences are those of the first steps, and large
 _SLICE_TITLES = {
     "band": ("By difficulty band", "difficulty band, 1 is easiest"),
@@ -41,319 +28,261 @@ _SLICE_TITLES = {
     "split": ("Out of distribution", ""),
 }
 _MEASURES = {"accuracy": "accuracy", "probability": "probability of the right answer"}
+_COMPARED = [
+    *columns("number", "Difference", "95 % interval"),
+    *columns("verdict", "Verdict"),
+    *columns("number", "Compute ratio", "95 % interval"),
+]
+_LAWS = {
+    "parameters": ("L(N)", "Loss against size", "parameters N"),
+    "compute": ("L(C)", "Loss against compute", "compute C, FLOPs"),
+}
 
 
-def decimals_of(comparison: Comparison) -> int:
+def page_decimals(comparison: Comparison) -> int:
     """Decimals for bits per byte on this page: four where an interval is fine enough."""
-    halves = [
-        (found.overall.high - found.overall.low) / 2
-        for found in comparison.differences
-        if (found.measure, found.name) == (comparison.measure, comparison.name)
-        and found.reference == comparison.baseline
-        and found.overall is not None
-        and found.overall.low is not None
-        and found.overall.high is not None
-    ]
-    return 4 if halves and min(halves) < _FINE_INTERVAL else 3
+    wanted = (comparison.measure, comparison.name, comparison.baseline)
+    found = [d for d in comparison.differences if (d.measure, d.name, d.reference) == wanted]
+    return max(map(decimals_of, found), default=3)
 
 
-def key_section(comparison: Comparison, tables: Tables, arms: Arms) -> Section:
+def key_results(comparison: Comparison, tables: Tables, arms: Arms) -> dict[str, Any]:
     """Every arm at every rung against the baseline, and every method against its controls."""
-    decimals = decimals_of(comparison)
-    parts: list[Part] = []
-    headline = tables.summary.filter(
-        reference=comparison.baseline, measure=comparison.measure, name=comparison.name
-    )
-    if not headline.is_empty():
-        spec = plots.forest(headline, rungs=[*comparison.rungs, ALL_RUNGS], arms=arms)
+    headline = where(tables["summary"], measure=comparison.measure, name=comparison.name)
+    compared = _compared(comparison, headline, tables["ratios"])
+    against_controls = [
+        [method, control.name, *compared(method, control.name, ALL_RUNGS)]
+        for method in comparison.methods()
+        for control in comparison.controls(method)
+        if comparison.difference(method, control.name)
+    ]
+    pair = columns("arm", "Method", "against its control")
+    title = "Methods against their own controls"
+    forest = None
+    if shown := where(headline, reference=comparison.baseline):
+        value = Axis("difference", "difference in bits per byte (left: better)", "+~g")
+        order = [*comparison.rungs, ALL_RUNGS]
+        spec = intervals(shown, by="rung", value=value, arms=arms, order=order, is_flat=True)
         label = "Final difference to the baseline with its 95 % interval, by rung and arm"
-        parts.append(Part("figures", [Figure("plot-forest", "", label, spec, is_wide=True)]))
-    parts.append(Part("table", _key_table(comparison, decimals)))
-    parts.append(
-        Part(
-            "caption",
-            f"Difference: arm minus {comparison.baseline}, in bits per byte of held-out text at "
-            "equal compute, paired by seed; below zero is better. Compute ratio: compute the arm "
-            f"needs, over what {comparison.baseline} needs, to reach the same loss; below 1 is "
-            "cheaper. Brackets are 95 % intervals.",
-            csv=["summary.csv", "ratios.csv"],
-        )
-    )
-    rows = list(_control_rows(comparison, decimals))
-    if rows:
-        columns = [
-            *text_columns("Method", "against its control"),
-            *number_columns("Difference", "95 % interval"),
-            *text_columns("Verdict"),
-            *number_columns("Compute ratio", "95 % interval"),
-        ]
-        parts += [
-            Part("heading", "Methods against their own controls"),
-            Part(
-                "prose",
-                "A control has a method's cost and schedule but not its idea. Only what beats its "
-                "controls can be credited to the idea. Mean over all rungs.",
-            ),
-            Part("table", Table("Methods against their own controls", columns, [Group("", rows)])),
-        ]
-    return Section("results", "Results", "Every arm at every rung", parts)
+        forest = Figure("plot-forest", "", label, spec, is_wide=True)
+    return {
+        "forest": forest,
+        "arms": _key_table(comparison, compared),
+        "controls": Table(title, [*pair, *_COMPARED], {"": against_controls}),
+    }
 
 
-def _key_table(comparison: Comparison, decimals: int) -> Table:
-    columns = [
-        *text_columns("Arm"),
-        *number_columns("Bits per byte", "Difference", "95 % interval"),
-        *text_columns("Verdict"),
-        *number_columns("Compute ratio", "95 % interval"),
-    ]
-    groups = []
-    names = [arm.name for arm in comparison.arms]
-    names.sort(key=lambda name: name != comparison.baseline)
+def _compared(comparison: Comparison, differences: Rows, ratios: Rows) -> Compared:
+    """What gives the cells under `_COMPARED` for an arm, its reference and a rung."""
+    decimals, place = page_decimals(comparison), itemgetter("arm", "reference", "rung")
+    difference_at, ratio_at = ({place(row): row for row in rows} for rows in (differences, ratios))
+
+    def cells(*where: str) -> list[str]:
+        found, ratio = difference_at.get(where, {}), ratio_at.get(where, {})
+        return [
+            signed(found.get("difference"), decimals),
+            interval(found.get("low"), found.get("high"), decimals, sign=True),
+            found.get("verdict", "cannot be judged"),
+            number(ratio.get("ratio"), 2),
+            interval(ratio.get("low"), ratio.get("high"), 2),
+        ]
+
+    return cells
+
+
+def _key_table(comparison: Comparison, compared: Compared) -> Table:
+    """Arms against the baseline, rung by rung, then over all."""
+    baseline, decimals = comparison.baseline, page_decimals(comparison)
+    finals = {
+        (final.arm, final.rung): number(final.mean, decimals)
+        for final in comparison.finals
+        if (final.measure, final.name) == (comparison.measure, comparison.name)
+    }
+    others = [arm.name for arm in comparison.arms if arm.name != baseline]
+    groups = {}
     for rung in comparison.rungs:
-        rows = [_key_row(comparison, name, rung, decimals) for name in names]
-        groups.append(Group(f"Rung {rung}", [row for row in rows if row is not None]))
-    overall = [
-        Row([Cell(name, "arm"), Cell(""), *cells])
-        for name in names
-        if (found := comparison.difference(name, comparison.baseline)) is not None
-        for cells in [_overall_cells(comparison, found, decimals)]
-    ]
-    means = [Group("Mean over rungs", overall)] if overall else []
-    return Table("Every arm at every rung", columns, [*groups, *means])
-
-
-def _key_row(comparison: Comparison, arm: str, rung: str, decimals: int) -> Row | None:
-    measured = (comparison.measure, comparison.name)
-    final = next(
-        (
-            score
-            for score in comparison.finals
-            if (score.arm, score.rung, score.measure, score.name) == (arm, rung, *measured)
-        ),
-        None,
-    )
-    if final is None:
-        return None
-    cells = [Cell(arm, "arm"), Cell(number(final.mean, decimals))]
-    found = comparison.difference(arm, comparison.baseline)
-    part = next((r for r in found.rungs if r.rung == rung), None) if found else None
-    if part is None:
-        return Row([*cells, *[Cell(MISSING if arm != comparison.baseline else "")] * 5])
-    ratio = comparison.ratio(arm, comparison.baseline)
-    at_rung = next((r for r in ratio.rungs if r.rung == rung), None) if ratio else None
-    return Row(
-        [
-            *cells,
-            *_difference_cells(part.estimate, decimals),
-            _verdict_cell(part.verdict),
-            *_ratio_cells(at_rung),
+        first = [baseline, finals.get((baseline, rung), MISSING), *[""] * len(_COMPARED)]
+        groups[f"Rung {rung}"] = [first] + [
+            [arm, finals[arm, rung], *compared(arm, baseline, rung)]
+            for arm in others
+            if (arm, rung) in finals
         ]
-    )
+    if over_all := [arm for arm in others if comparison.difference(arm, baseline)]:
+        groups["Mean over rungs"] = [
+            [arm, "", *compared(arm, baseline, ALL_RUNGS)] for arm in over_all
+        ]
+    heads = [*columns("arm", "Arm"), *columns("number", "Bits per byte"), *_COMPARED]
+    return Table("Every arm at every rung", heads, groups)
 
 
-def _control_rows(comparison: Comparison, decimals: int) -> Iterator[Row]:
-    for method in comparison.methods():
-        for control in comparison.controls(method):
-            found = comparison.difference(method, control.name)
-            if found is not None:
-                cells = _overall_cells(comparison, found, decimals)
-                yield Row([Cell(method, "arm"), Cell(control.name, "arm"), *cells])
-
-
-def _overall_cells(comparison: Comparison, found: Difference, decimals: int) -> list[Cell]:
+def _rung_figures(
+    rungs: Sequence[str], rows: Rows, name: str, label: str, draw: Callable[[Rows], Spec]
+) -> list[Figure]:
+    """One figure for every rung that has rows."""
     return [
-        *_difference_cells(found.overall, decimals),
-        _verdict_cell(found.verdict),
-        *_ratio_cells(comparison.ratio(found.arm, found.reference)),
+        Figure(f"plot-{name}-{place}", f"Rung {rung}", f"{label}, at rung {rung}", draw(shown))
+        for place, rung in enumerate(rungs)
+        if (shown := where(rows, rung=rung))
     ]
 
 
-def _difference_cells(estimate: Estimate | None, decimals: int) -> list[Cell]:
-    if estimate is None:
-        return [Cell(MISSING), Cell(MISSING)]
-    ends = interval(estimate.low, estimate.high, decimals, sign=True)
-    return [Cell(signed(estimate.mean, decimals)), Cell(ends)]
-
-
-def _ratio_cells(ratio: object) -> list[Cell]:
-    value, low, high = (getattr(ratio, name, None) for name in ("ratio", "low", "high"))
-    return [Cell(number(value, 2)), Cell(interval(low, high, 2))]
-
-
-def _verdict_cell(verdict: str) -> Cell:
-    return Cell(verdict, "resolved" if verdict in ("better", "worse") else "unresolved")
-
-
-def curves_section(comparison: Comparison, tables: Tables, arms: Arms) -> Section:
+def curve_figures(comparison: Comparison, tables: Tables, arms: Arms) -> list[Figure]:
     """Held-out loss against compute, rung by rung."""
     y = Axis("bits_per_byte", "bits per byte of held-out text", "~g", is_log=True)
-    shown = tables.curves.filter(pl.col("flops") > 0)
-    figures = [
-        Figure(
-            f"plot-curves-{place}",
-            f"Rung {rung}",
-            f"Learning curves at rung {rung}: bits per byte against compute, by arm and seed",
-            plots.lines(part, x=COMPUTE, y=y, arms=arms),
-        )
-        for place, rung in enumerate(comparison.rungs)
-        if not (part := shown.filter(pl.col("rung") == rung)).is_empty()
-    ]
-    caption = (
-        "Each seed is a thin line, the mean over seeds a thick one. Both axes are logarithmic; "
-        "lower is better. Point at a mark for its numbers."
-    )
-    parts = [Part("figures", figures), Part("caption", caption, csv=["curves.csv"])]
-    return Section("curves", "Curves", "Learning curves", parts)
+
+    def draw(shown: Rows) -> Spec:
+        lines = means(shown, by=["arm", "point"], of=[COMPUTE.column, y.column])
+        return trends(lines, x=COMPUTE, y=y, arms=arms, seeds=shown)
+
+    trained = [row for row in tables["curves"] if row["flops"] > 0]
+    label = "Learning curves: bits per byte against compute, by arm and seed"
+    return _rung_figures(comparison.rungs, trained, "curves", label, draw)
 
 
-def differences_section(comparison: Comparison, tables: Tables, arms: Arms) -> Section | None:
+def difference_figures(comparison: Comparison, tables: Tables, arms: Arms) -> list[Figure]:
     """Paired difference to the baseline over progress."""
-    if tables.difference_means.is_empty():
-        return None
+    lines = tables["difference_means"]
     title = f"bits per byte, difference to {comparison.baseline}"
-    domain = _difference_domain(tables.difference_means)
-    y = Axis("difference", title, "+~g", domain=domain)
-    figures = [
-        Figure(
-            f"plot-differences-{place}",
-            f"Rung {rung}",
-            f"Difference to {comparison.baseline} over progress at rung {rung}, by arm",
-            plots.differences(
-                tables.differences.filter(pl.col("rung") == rung),
-                tables.difference_means.filter(pl.col("rung") == rung),
-                x=PROGRESS,
-                y=y,
-                arms=arms,
-            ),
-        )
-        for place, rung in enumerate(comparison.rungs)
-        if rung in set(tables.differences["rung"])
-    ]
-    caption = (
-        "Below zero, the arm is ahead at the same compute. Only the right end is a fair comparison "
-        "of finished networks: before it, the learning rate has not come down, and a curriculum "
-        "may not yet have shown everything. Bands are 95 % intervals, those of controls when "
-        "one is looked at alone; what leaves the frame is in the CSV."
-    )
-    csv = ["differences.csv", "difference_means.csv"]
-    parts = [Part("figures", figures), Part("caption", caption, csv=csv)]
-    return Section(
-        "differences", "Differences", f"Difference to {comparison.baseline} over training", parts
-    )
+    y = Axis("difference", title, "+~g", domain=_difference_domain(lines))
+
+    def draw(shown: Rows) -> Spec:
+        seeds = where(tables["differences"], rung=shown[0]["rung"])
+        return trends(shown, x=PROGRESS, y=y, arms=arms, seeds=seeds)
+
+    label = f"Difference to {comparison.baseline} over progress, by arm"
+    return _rung_figures(comparison.rungs, lines, "differences", label, draw)
 
 
-def _difference_domain(means: pl.DataFrame) -> tuple[float, float]:
+def _difference_domain(lines: Rows) -> tuple[float, float]:
     """Range of the settled differences and of their intervals, as far as these stay readable."""
-    settled = means.filter(pl.col("progress") >= _SETTLED_PROGRESS)
-    frame = settled if not settled.is_empty() else means
-    values = [0.0, *frame["difference"]]
+    settled = [row for row in lines if row["progress"] >= _SETTLED_PROGRESS] or lines
+    values = [0.0, *(row["difference"] for row in settled)]
+    ends = [row[end] for row in settled for end in ("low", "high") if row[end] is not None]
     spread = max(max(values) - min(values), 1e-3)
-    low = min([*values, *frame["low"].drop_nulls()])
-    high = max([*values, *frame["high"].drop_nulls()])
     return (
-        max(low, min(values) - spread) - 0.08 * spread,
-        min(high, max(values) + spread) + 0.08 * spread,
+        max(min([*values, *ends]), min(values) - spread) - 0.08 * spread,
+        min(max([*values, *ends]), max(values) + spread) + 0.08 * spread,
     )
 
 
-def slices_section(comparison: Comparison, tables: Tables, arms: Arms) -> Section | None:
-    """Where the difference lies: bands, levels, sources, out-of-distribution text."""
-    parts: list[Part] = []
-    for kind, (heading, x_title) in _SLICE_TITLES.items():
-        found = tables.slices.filter(pl.col("kind") == kind)
-        if kind == "split":
-            found = found.with_columns(pl.col("slice").str.replace_all("_", " "))
-        if found.is_empty():
+def slice_figures(comparison: Comparison, tables: Tables, arms: Arms) -> dict[str, list[Figure]]:
+    """Where the difference lies, by heading: bands, levels, sources, out-of-distribution text."""
+    figures = {}
+    for kind, (heading, title) in _SLICE_TITLES.items():
+        found = where(tables["slices"], kind=kind)
+        if not found:
             continue
-        ends = [0.0, *found["difference"], *found["low"].drop_nulls(), *found["high"].drop_nulls()]
-        margin = 0.06 * max(max(ends) - min(ends), 1e-3)
-        domain = (min(ends) - margin, max(ends) + margin)
-        y = Axis("difference", "difference in bits per byte", "+~g", domain=domain)
-        figures = [
-            Figure(
-                f"plot-{kind}-{place}",
-                f"Rung {rung}",
-                f"Final difference to {comparison.baseline} at rung {rung}, {heading.lower()}",
-                plots.dots(part, x_title=x_title, y=y, arms=arms, reference="zero"),
-            )
-            for place, rung in enumerate(comparison.rungs)
-            if not (part := found.filter(pl.col("rung") == rung)).is_empty()
-        ]
-        parts += [Part("heading", heading), Part("figures", figures)]
-    if not parts:
-        return None
-    caption = (
-        f"Final bits per byte, arm minus {comparison.baseline}: a dot and its 95 % interval, below "
-        "zero is better. These intervals are not corrected for how many slices are looked at: "
-        "with twenty, expect one to miss zero by chance."
-    )
-    parts.append(Part("caption", caption, csv=["slices.csv"]))
-    return Section("slices", "Where", "Where the difference lies", parts)
+        if kind == "split":
+            found = [row | {"slice": _words(row["slice"])} for row in found]
+        ends = [row[name] for row in found for name in ("difference", "low", "high")]
+        known = [0.0, *(end for end in ends if end is not None)]
+        margin = 0.06 * max(max(known) - min(known), 1e-3)
+        domain = (min(known) - margin, max(known) + margin)
+        value = Axis("difference", "difference in bits per byte", "+~g", domain=domain)
+        draw = partial(intervals, by="slice", value=value, arms=arms, title=title)
+        label = f"Final difference to {comparison.baseline} {heading.lower()}"
+        figures[heading] = _rung_figures(comparison.rungs, found, kind, label, draw)
+    return figures
 
 
-def tasks_section(comparison: Comparison, tables: Tables, arms: Arms) -> Section | None:
+def task_results(comparison: Comparison, tables: Tables, arms: Arms) -> dict[str, Any] | None:
     """Accuracy and probability of the right answer, beside chance, at the largest rung."""
-    if tables.tasks.is_empty():
+    found = tables["tasks"]
+    if not found:
         return None
-    largest = next(r for r in reversed(comparison.rungs) if r in set(tables.tasks["rung"]))
-    shown = tables.tasks.filter(pl.col("rung") == largest)
+    largest = next(rung for rung in reversed(comparison.rungs) if where(found, rung=rung))
+    at_largest = where(found, rung=largest)
     figures = []
-    groups = shown.group_by(["split", "measure"], maintain_order=True)
-    for place, ((split, measure), part) in enumerate(groups):
-        words, split_words = _MEASURES.get(str(measure), str(measure)), _words(str(split))
-        y = Axis("value", words, "%", domain=(0.0, 1.0))
-        spec = plots.dots(part, x_title="level", y=y, arms=arms, reference="chance")
+    groups = dict.fromkeys((row["split"], row["measure"]) for row in at_largest)
+    for place, (split, measure) in enumerate(groups):
+        words, split_words = _MEASURES[measure], _words(split)
+        value = Axis("value", words, "%", domain=(0.0, 1.0))
+        shown = where(at_largest, split=split, measure=measure)
+        spec = intervals(shown, by="slice", value=value, arms=arms, title="level")
         label = f"{words} on {split_words} tasks by level at rung {largest}, with chance"
-        title = f"{words[0].upper()}{words[1:]}, {split_words}"
+        title = f"{capitalised(words)}, {split_words}"
         figures.append(Figure(f"plot-tasks-{place}", title, label, spec))
-    caption = (
-        f"Rung {largest}, at the end of training. The grey line is chance: what guessing would "
-        "score. The probability of the right answer among the choices moves before accuracy does. "
-        "Intervals speak about seeds, not about which items were asked."
-    )
-    parts = [
-        Part("figures", figures),
-        Part("caption", caption, csv=["tasks.csv"]),
-        Part("folded table", _tasks_table(comparison, tables.tasks, arms)),
-    ]
-    return Section("tasks", "Tasks", "Tasks with known answers", parts)
+    return {"rung": largest, "figures": figures, "table": _tasks_table(comparison, found, arms)}
 
 
-def _tasks_table(comparison: Comparison, frame: pl.DataFrame, arms: Arms) -> Table:
+def _tasks_table(comparison: Comparison, found: Rows, arms: Arms) -> Table:
     """Accuracy and probability of every arm at every rung, one column an arm."""
-    names = [name for name in arms.names if name in set(frame["arm"])]
-    values = {
-        (row["rung"], row["split"], row["slice"], row["measure"], row["arm"]): row["value"]
-        for row in frame.to_dicts()
-    }
-    chances = {(row["split"], row["slice"]): row["chance"] for row in frame.to_dicts()}
-    groups: list[Group] = []
+    names = [name for name in arms.names if where(found, arm=name)]
+    groups = {}
     for rung in comparison.rungs:
-        for measure in _MEASURES:
-            rows = []
-            for (split, level), chance in chances.items():
-                found = [values.get((rung, split, level, measure, name)) for name in names]
-                if any(value is not None for value in found):
-                    labels = [_words(split), level]
-                    shares = [Cell(percent(value)) for value in [chance, *found]]
-                    rows.append(Row([*map(Cell, labels), *shares]))
-            groups.append(Group(f"Rung {rung}, {_MEASURES[measure]}", rows))
-    columns = [*text_columns("Split", "Level"), *number_columns("chance")]
-    return Table("All rungs as a table", [*columns, *number_columns(*names)], groups)
+        for measure, words in _MEASURES.items():
+            rows: dict[tuple[str, str], dict[str, float]] = {}
+            for row in where(found, rung=rung, measure=measure):
+                values = rows.setdefault((row["split"], row["slice"]), {"": row["chance"]})
+                values[row["arm"]] = row["value"]
+            groups[f"Rung {rung}, {words}"] = [
+                [_words(split), level, *(percent(values.get(name)) for name in ("", *names))]
+                for (split, level), values in rows.items()
+            ]
+    heads = [*columns("text", "Split", "Level"), *columns("number", "chance", *names)]
+    return Table("All rungs as a table", heads, groups)
+
+
+def law_results(laws: Sequence[LawFit], tables: Tables, arms: Arms) -> dict[str, Any] | None:
+    """Fitted power laws over the data they rest on, with what is weak about them."""
+    if not laws:
+        return None
+    y = Axis("loss", "final bits per byte", "~g", is_log=True)
+    figures = []
+    for variable, (symbol, words, x_title) in _LAWS.items():
+        if points := where(tables["law_points"], variable=variable):
+            x = Axis("x", x_title, ".2~s", is_log=True)
+            lines = where(tables["law_curves"], variable=variable)
+            spec = trends(lines, x=x, y=y, arms=arms, points=points, height=300)
+            title = f"{words}, {symbol}"
+            figures.append(Figure(f"plot-law-{variable}", title, f"{title}: data and fits", spec))
+    ordered = sorted(laws, key=lambda f: (f.variable != "parameters", arms.names.index(f.arm)))
+    numbers = ("Offset E", "Coefficient A", "Exponent α", "95 % interval of α", "Scatter (log)")
+    heads = [
+        *columns("arm", "Arm"),
+        *columns("text", "Law"),
+        *columns("number", *numbers, "Points"),
+    ]
+    rows = [_law_row(fit) for fit in ordered if fit.law is not None]
+    return {
+        "figures": figures,
+        "extrapolation": EXTRAPOLATION,
+        "conventions": list(dict.fromkeys(fit.convention for fit in laws)),
+        "table": Table("Fitted laws", heads, {"": rows}),
+        "warnings": law_warnings(ordered),
+    }
+
+
+def _law_row(fit: LawFit) -> list[str]:
+    assert fit.law is not None
+    return [
+        fit.arm,
+        _LAWS[fit.variable][0],
+        number(fit.law.offset) if fit.law.has_offset else "0 (not fitted)",
+        f"{fit.law.coefficient:.3g}",
+        number(fit.law.exponent),
+        interval(*fit.law.intervals.get("exponent", (None, None))),
+        f"{fit.law.rmse_log:.2g}",
+        str(fit.law.num_points),
+    ]
+
+
+def law_warnings(laws: Sequence[LawFit]) -> list[str]:
+    """Every warning once with the arms it is about; where only its numbers differ, without them."""
+    texts: dict[str, dict[str, str]] = {}
+    for fit in laws:
+        for text in fit.law.warnings if fit.law else [fit.reason or "no law could be fitted"]:
+            warning = f"{_LAWS[fit.variable][0]}: {text}"
+            lead = ": ".join(warning.split(": ")[:2])
+            texts.setdefault(lead, {})[fit.arm] = warning
+    num_arms = len({fit.arm for fit in laws})
+    warnings = []
+    for lead, by_arm in texts.items():
+        wholes = set(by_arm.values())
+        whom = "all arms" if len(by_arm) == num_arms else listing([f"`{arm}`" for arm in by_arm])
+        warnings.append(f"{wholes.pop() if len(wholes) == 1 else lead} ({whom}).")
+    return warnings
 
 
 def _words(name: str) -> str:
     return name.replace("_", " ").replace("held out", "held-out")
-
-
-def result_sections(comparison: Comparison, tables: Tables, arms: Arms) -> Sequence[Section]:
-    """The sections of this module that have something to show, in order."""
-    builders = (
-        key_section,
-        curves_section,
-        differences_section,
-        slices_section,
-        tasks_section,
-    )
-    found = (build(comparison, tables, arms) for build in builders)
-    return [section for section in found if section is not None]

@@ -47,7 +47,7 @@ class Bands:
                 expected=f"1 to {MAX_BANDS}",
                 got=f"{num_bands}",
             )
-        if metric.quantiles is None:
+        if not metric.values:
             raise InputError(
                 "no text has a value of this metric",
                 where=f"metric {metric.name}",
@@ -55,13 +55,11 @@ class Bands:
                 remedy="Choose another metric.",
             )
         num_bands = min(num_bands, metric.num_values)
-        named = folder.band_edges.get(metric.name, ())
-        if num_bands == folder.num_bands and len(named) == num_bands - 1:
-            edges = sorted(metric.sign * edge for edge in named)
-        else:
-            shares = np.arange(1, num_bands) / num_bands
-            edges = [difficulty_at(metric, share) for share in shares]
-        tails = (difficulty_at(metric, TAIL_SHARE), difficulty_at(metric, 1 - TAIL_SHARE))
+        edges = [metric.difficulty_at(band / num_bands) for band in range(1, num_bands)]
+        named = (folder.about.get("bands") or {"edges": {}})["edges"].get(metric.name, ())
+        if len(named) == len(edges):
+            edges = sorted(metric.sign * float(edge) for edge in named)
+        tails = (metric.difficulty_at(TAIL_SHARE), metric.difficulty_at(1 - TAIL_SHARE))
         return cls(metric, np.array(edges, np.float64), tails)
 
     @property
@@ -81,7 +79,18 @@ class Bands:
             sign * float(self.edges[band - 1]) if band < self.num_bands else None,
         )
 
-
-def difficulty_at(metric: Metric, share: float) -> float:
-    """The difficulty below which a share of the texts lies."""
-    return metric.sign * metric.quantile(share if metric.is_harder_high else 1 - share)
+    def words(self, band: int) -> str:
+        """`up to 6.3 years`, `6.3 to 7.1 years`, `above 15.2 years`; raw, easy edge first."""
+        easy, hard = (
+            None if edge is None else self.metric.shown(edge) for edge in self.edges_of(band)
+        )
+        is_rising = self.metric.is_harder_high
+        if easy is None and hard is None:
+            text = "all values"
+        elif easy is None:
+            text = f"up to {hard}" if is_rising else f"{hard} or more"
+        elif hard is None:
+            text = f"{'above' if is_rising else 'below'} {easy}"
+        else:
+            text = f"{easy} to {hard}"
+        return f"{text} {self.metric.unit}".rstrip()

@@ -7,110 +7,131 @@ hash of their place in the corpus alone, so that the same scores give the same p
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from gradatim.report.scores_bands import Bands
-from gradatim.report.scores_folder import Batch, Metric, ScoresFolder
+from gradatim.report.scores_folder import Metric, ScoresFolder
+
+Census = dict[str, Counter[str]]
 
 MAX_GROUPS = 12
 NUM_BINS = 480  # fine, for medians; drawn ten to a step
 OTHER = "other"
-_UNKNOWN_REASON = "no reason given"
 _TAIL_SEED = 1
-_MIX = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+_MIX = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+_REASON = (
+    pl.when(pl.col("is_prose").fill_null(True))
+    .then(None)
+    .otherwise(pl.col("not_prose_reason").fill_null("no reason given"))
+    .alias("reason")
+)
 
 
 @dataclass(frozen=True)
-class Census:
-    """Pass one: rows and bytes of every source and level, and what is not prose, with reasons."""
+class Groups:
+    """The named groups of a column, largest first, and those joined as the last one.
 
-    sources: Mapping[str, tuple[int, int]]
-    levels: Mapping[str, tuple[int, int]]
-    reasons: Mapping[str, int]
+    `first` is the row of the first of them in every histogram.
+    """
+
+    kind: str
+    first: int
+    names: Sequence[str]
+    num_joined: int
+
+    @classmethod
+    def of(cls, kind: str, first: int, sizes: Mapping[str, int]) -> Self:
+        ranked = list(by_frequency(sizes))
+        if len(ranked) <= MAX_GROUPS + 1:  # joining one alone would name nothing
+            return cls(kind, first, ranked, 0)
+        return cls(kind, first, ranked[:MAX_GROUPS], len(ranked) - MAX_GROUPS)
 
     @property
-    def num_not_prose(self) -> int:
-        return sum(self.reasons.values())
+    def labels(self) -> list[str]:
+        return [*self.names, *([f"{self.num_joined} {OTHER}s"] if self.num_joined else [])]
+
+    def rows_of(self, column: pl.Series) -> NDArray[np.int64]:
+        """The histogram's row of each value's group; −1 where it is of none."""
+        places = {name: self.first + place for place, name in enumerate(self.names)}
+        joined = self.first + len(places)
+        found = column.replace_strict(places, default=joined, return_dtype=pl.Int64)
+        return np.where(column.is_null().to_numpy(), -1, found.to_numpy())
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """Counts of a metric's values in equal bins of [low, high]; one row a group.
+    """Counts of a metric's values in equal bins of [low, high], and of those outside.
 
-    `below` and `above` count what lies outside, by group. Shapes: counts (groups, NUM_BINS).
+    The counts are of the groups one after the other, of all rows, and of the rows in no group;
+    shape (groups + 2, 1 + NUM_BINS + 1), filled by `add`.
     """
 
     low: float
     high: float
     counts: NDArray[np.int64]
-    below: NDArray[np.int64]
-    above: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, metric: Metric, num_groups: int) -> Self:
+        """Without a value yet; from the lowest to the highest hundredth, and a little more."""
+        low, high = metric.quantile(0.01), metric.quantile(0.99)
+        if high <= low:
+            low, high = low - 0.5, low + 0.5
+        margin = 0.02 * (high - low)  # keeps whole numbers at the ends off the border
+        shape = (num_groups + 2, NUM_BINS + 2)
+        return cls(low - margin, high + margin, np.zeros(shape, np.int64))
+
+    def add(self, values: NDArray[np.float64], groups: Sequence[NDArray[np.int64]]) -> None:
+        """Count values, NaN for null, in all rows and in those of their groups, −1 for none."""
+        is_known = ~np.isnan(values)
+        width = (self.high - self.low) / NUM_BINS
+        bins = 1 + np.floor((values[is_known] - self.low) / width).clip(-1, NUM_BINS).astype(int)
+        num_groups, num_bins = self.counts.shape
+        for group in (*groups, np.full(len(values), num_groups - 2)):
+            cells = (group[is_known] % num_groups) * num_bins + bins
+            self.counts.ravel()[:] += np.bincount(cells, minlength=self.counts.size)
 
     def num_values(self, group: int) -> int:
-        return int(self.counts[group].sum() + self.below[group] + self.above[group])
+        return int(self.counts[group].sum())
+
+    def steps(self, group: int, num_steps: int) -> NDArray[np.int64]:
+        """Counts within [low, high], several bins to a step."""
+        found: NDArray[np.int64] = self.counts[group, 1:-1].reshape(num_steps, -1).sum(axis=1)
+        return found
 
     def median(self, group: int) -> float | None:
         """To within a bin; an end of the range when it lies outside."""
         half = self.num_values(group) / 2
         if half == 0:
             return None
-        cumulated = np.concatenate([[0], np.cumsum(self.counts[group])]) + self.below[group]
-        if cumulated[0] >= half:
-            return self.low
-        if cumulated[-1] < half:
-            return self.high
+        cumulated = np.cumsum(self.counts[group])
         place = int(np.searchsorted(cumulated, half))
-        within = (half - cumulated[place - 1]) / (cumulated[place] - cumulated[place - 1])
-        return self.low + (self.high - self.low) * (place - 1 + float(within)) / NUM_BINS
+        within = 1 - (cumulated[place] - half) / self.counts[group, place]
+        share = (place - 1 + float(within)) / NUM_BINS
+        return self.low + (self.high - self.low) * min(1.0, max(0.0, share))
 
 
 @dataclass(frozen=True)
-class Groups:
-    """The named groups of a column, largest first, and those joined as the last one."""
-
-    kind: str
-    names: Sequence[str]
-    num_joined: int = 0
-
-    @classmethod
-    def of(cls, kind: str, sizes: Mapping[str, tuple[int, int]]) -> Groups:
-        ranked = sorted(sizes, key=lambda name: (-sizes[name][0], name))
-        if len(ranked) <= MAX_GROUPS + 1:  # joining one alone would name nothing
-            return cls(kind, ranked)
-        return cls(kind, ranked[:MAX_GROUPS], len(ranked) - MAX_GROUPS)
-
-    @property
-    def labels(self) -> list[str]:
-        joined = [f"{self.num_joined} {OTHER}s"] if self.num_joined else []
-        return [*self.names, *joined]
-
-    def codes(self, column: pl.Series) -> NDArray[np.int64]:
-        """The group of each row; len(labels) where the row is of none."""
-        places = {name: place for place, name in enumerate(self.names)}
-        missing = len(self.labels)
-        unknown = len(self.names) if self.num_joined else missing
-        if not places:
-            return np.full(len(column), missing)
-        found = column.replace_strict(places, default=unknown, return_dtype=pl.Int64)
-        return np.where(column.is_null().to_numpy(), missing, found.to_numpy())
-
-
-@dataclass(frozen=True)
-class Tail:
-    """Rows of the easiest or hardest hundredth: how many, and why some are not prose."""
+class Slot:
+    """Rows of a band or a tail: how many, their bytes, and why some are not prose."""
 
     num_rows: int
+    num_bytes: int
     reasons: Mapping[str, int]
 
     @property
+    def num_not_prose(self) -> int:
+        return sum(self.reasons.values())
+
+    @property
     def share_not_prose(self) -> float:
-        return sum(self.reasons.values()) / self.num_rows if self.num_rows else 0.0
+        return self.num_not_prose / self.num_rows if self.num_rows else 0.0
 
 
 @dataclass(frozen=True)
@@ -118,68 +139,54 @@ class Counts:
     """Pass two.
 
     Attributes:
-        histograms: by metric name; groups are those of `groups` one after the other, then all.
         groups: sources, and levels if there are any.
-        band_rows: rows of each band, from band 1; shape (bands,).
-        band_bytes: their bytes; shape (bands,).
-        band_not_prose: how many of them are not prose; shape (bands,).
-        tails: the easiest and the hardest hundredth.
-        chosen: the rows to show; columns slot (0 the easiest tail, 1… the bands, then the hardest
-            tail), piece, row, id, source, level, value, is_prose, not_prose_reason.
+        histograms: by metric name; groups are those of `groups` one after the other, then all.
+        slots: 0 the easiest tail, 1… the bands, then the hardest tail.
+        chosen: the rows to show; columns slot, piece, row, id, source, level, value, reason.
     """
 
-    histograms: Mapping[str, Histogram]
     groups: Sequence[Groups]
-    band_rows: NDArray[np.int64]
-    band_bytes: NDArray[np.int64]
-    band_not_prose: NDArray[np.int64]
-    tails: tuple[Tail, Tail]
+    histograms: Mapping[str, Histogram]
+    slots: Sequence[Slot]
     chosen: pl.DataFrame
+
+    @property
+    def filled_bands(self) -> list[int]:
+        """The bands that hold a row."""
+        return [band for band, slot in enumerate(self.slots[1:-1], 1) if slot.num_rows]
 
 
 def take_census(folder: ScoresFolder) -> Census:
-    """Pass one."""
-    sources: dict[str, list[int]] = {}
-    levels: dict[str, list[int]] = {}
-    reasons: Counter[str] = Counter()
-    for batch in folder.batches(["source", "level", "num_bytes", "is_prose", "not_prose_reason"]):
-        for column, sizes in (("source", sources), ("level", levels)):
-            grouped = batch.frame.group_by(column).agg(pl.len(), pl.col("num_bytes").sum())
-            for name, num_rows, num_bytes in grouped.drop_nulls(column).iter_rows():
-                size = sizes.setdefault(name, [0, 0])
-                size[0] += num_rows
-                size[1] += num_bytes
-        reasons.update(_reasons(batch.frame))
-    return Census(
-        {name: (rows, size) for name, (rows, size) in sorted(sources.items())},
-        {name: (rows, size) for name, (rows, size) in sorted(levels.items())},
-        _ranked(reasons),
-    )
+    """Pass one: rows of every source, level, and reason for not being prose."""
+    found: Census = {"source": Counter(), "level": Counter(), "reason": Counter()}
+    for batch in folder.batches(["source", "level", "is_prose", "not_prose_reason"]):
+        for column, counter in found.items():
+            values = batch.with_columns(_REASON)[column].drop_nulls()
+            counter.update(dict(values.value_counts().iter_rows()))
+    return found
 
 
 def count_rows(folder: ScoresFolder, census: Census, bands: Bands, *, num_shown: int = 5) -> Counts:
     """Pass two: histograms of every metric, and the bands of one with the rows to show."""
-    sources = Groups.of("source", census.sources)
-    levels = Groups.of("level", census.levels)
-    groups = [sources, levels] if levels.names else [sources]
-    metrics = [metric for metric in folder.metrics if metric.quantiles is not None]
-    counting = {metric.name: _Counting.of(metric, groups) for metric in metrics}
-    slots = _Slots(bands, num_shown)
+    sources = Groups.of("source", 0, census["source"])
+    levels = Groups.of("level", len(sources.labels), census["level"])
+    groups = [group for group in (sources, levels) if group.names]
+    num_groups = len(sources.labels) + len(levels.labels)
+    histograms = {m.name: Histogram.of(m, num_groups) for m in folder.filled_metrics}
+    tally: defaultdict[int, dict[str | None, NDArray[np.int64]]] = defaultdict(dict)
+    chosen: list[pl.DataFrame] = []
     keys = ["id", "source", "level", "num_bytes", "is_prose", "not_prose_reason"]
-    for batch in folder.batches([*keys, *counting]):
-        codes = [group.codes(batch.frame[group.kind]) for group in groups]
-        for name, counts in counting.items():
-            counts.add(values_of(batch.frame[name]), codes)
-        slots.add(batch)
-    return Counts(
-        histograms={name: counts.histogram() for name, counts in counting.items()},
-        groups=groups,
-        band_rows=slots.rows,
-        band_bytes=slots.bytes,
-        band_not_prose=slots.not_prose,
-        tails=(slots.tail(0), slots.tail(1)),
-        chosen=slots.chosen.drop("priority"),
-    )
+    for batch in folder.batches([*keys, *histograms]):
+        rows_of_groups = [group.rows_of(batch[group.kind]) for group in groups]
+        for name, histogram in histograms.items():
+            histogram.add(values_of(batch[name]), rows_of_groups)
+        rows = _slotted(batch, bands)
+        sums = rows.group_by("slot", "reason").agg(pl.len(), pl.col("num_bytes").sum())
+        for slot, reason, *size in sums.iter_rows():
+            tally[slot][reason] = tally[slot].get(reason, 0) + np.array(size)
+        chosen = [_first_of_slots(pl.concat([*chosen, rows]), num_shown)]
+    slots = [_slot(tally[slot]) for slot in range(bands.num_bands + 2)]
+    return Counts(groups, histograms, slots, chosen[0])
 
 
 def values_of(column: pl.Series) -> NDArray[np.float64]:
@@ -187,131 +194,58 @@ def values_of(column: pl.Series) -> NDArray[np.float64]:
     return column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 
-def priorities(batch: Batch, *, seed: int = 0) -> NDArray[np.uint64]:
+def priorities(batch: pl.DataFrame, *, seed: int = 0) -> NDArray[np.uint64]:
     """A hash of every row's place in the corpus (splitmix64), the same on every machine."""
-    rows = np.arange(batch.first_row, batch.first_row + len(batch.frame), dtype=np.uint64)
-    start = ((seed << 60) + (batch.piece << 36) + 1) % 2**64
-    mixed = rows + np.uint64(start)
-    mixed = mixed * np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(_MIX[0])
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(_MIX[1])
-    return np.asarray(mixed ^ (mixed >> np.uint64(31)), np.uint64)
+    place = (batch["piece"].to_numpy() << 36) + batch["row"].to_numpy()
+    mixed = (place + ((seed << 60) + 1)) * np.uint64(_MIX[0])
+    mixed = (mixed ^ (mixed >> 30)) * np.uint64(_MIX[1])
+    mixed = (mixed ^ (mixed >> 27)) * np.uint64(_MIX[2])
+    return np.asarray(mixed ^ (mixed >> 31), np.uint64)
 
 
-def _reasons(frame: pl.DataFrame) -> dict[str, int]:
-    """How often each reason is given among the rows that are not prose."""
-    rows = frame.filter(~pl.col("is_prose").fill_null(True))
-    reason = pl.col("not_prose_reason").fill_null(_UNKNOWN_REASON)
-    return dict(rows.group_by(reason).agg(pl.len()).iter_rows())
+def by_frequency(counts: Mapping[str, int]) -> dict[str, int]:
+    """The most frequent first, equal ones by name."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _ranked(reasons: Mapping[str, int]) -> dict[str, int]:
-    return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
+def _slotted(batch: pl.DataFrame, bands: Bands) -> pl.DataFrame:
+    """Every row once for its band, and once more where it lies in a tail."""
+    difficulty = bands.metric.sign * values_of(batch[bands.metric.name])
+    columns = ("piece", "row", "id", "source", "level", "num_bytes")
+    frame = batch.select(*columns, _REASON, value=bands.metric.name)
+
+    def taken(slot: Any, is_in: NDArray[np.bool_], seed: int) -> pl.DataFrame:
+        place = {"slot": slot, "priority": pl.Series(priorities(batch, seed=seed))}
+        return frame.with_columns(**place).filter(pl.Series(is_in))
+
+    band = bands.band_of(difficulty)
+    last = pl.lit(bands.num_bands + 1, pl.Int64)
+    return pl.concat(
+        [
+            taken(pl.Series(band), band > 0, 0),
+            taken(pl.lit(0, pl.Int64), difficulty <= bands.tails[0], _TAIL_SEED),
+            taken(last, difficulty >= bands.tails[1], _TAIL_SEED),
+        ]
+    )
 
 
-@dataclass
-class _Counting:
-    """A histogram being filled: two outer bins, then a last group for all rows."""
+def _first_of_slots(rows: pl.DataFrame, num_shown: int) -> pl.DataFrame:
+    """The first rows of every slot: one of each source, then a second of each, and so on.
 
-    low: float
-    high: float
-    starts: Sequence[int]
-    counts: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, metric: Metric, groups: Sequence[Groups]) -> _Counting:
-        low, high = metric.quantile(0.01), metric.quantile(0.99)
-        if high <= low:
-            low, high = low - 0.5, low + 0.5
-        margin = 0.02 * (high - low)  # keeps whole numbers at the ends off the border
-        starts = np.cumsum([0, *(len(group.labels) + 1 for group in groups)]).tolist()
-        shape = (starts[-1] + 1, NUM_BINS + 2)
-        return cls(low - margin, high + margin, starts, np.zeros(shape, np.int64))
-
-    def add(self, values: NDArray[np.float64], codes: Sequence[NDArray[np.int64]]) -> None:
-        is_known = ~np.isnan(values)
-        width = (self.high - self.low) / NUM_BINS
-        scaled = np.floor((values[is_known] - self.low) / width).clip(-1, NUM_BINS)
-        bins = scaled.astype(np.int64) + 1
-        num_bins = NUM_BINS + 2
-        self.counts[-1] += np.bincount(bins, minlength=num_bins)
-        for start, end, code in zip(self.starts[:-1], self.starts[1:], codes, strict=True):
-            joint = code[is_known] * num_bins + bins
-            filled = np.bincount(joint, minlength=(end - start) * num_bins)
-            self.counts[start:end] += filled.reshape(end - start, num_bins)
-
-    def histogram(self) -> Histogram:
-        """Without the rows that are of no group."""
-        keep = np.ones(len(self.counts), bool)
-        keep[[end - 1 for end in self.starts[1:]]] = False
-        counts = self.counts[keep]
-        return Histogram(self.low, self.high, counts[:, 1:-1], counts[:, 0], counts[:, -1])
+    Kept rows stay ahead of dropped ones whatever comes later, so batches do not matter.
+    """
+    turn = pl.col("priority").rank("ordinal").over("slot", "source")
+    return (
+        rows.with_columns(turn=turn)
+        .filter(pl.col("turn") <= num_shown)
+        .sort("slot", "turn", "priority")
+        .group_by("slot", maintain_order=True)
+        .head(num_shown)
+        .select(rows.columns)
+    )
 
 
-@dataclass
-class _Slots:
-    """Bands and tails being counted, with the best rows of each so far."""
-
-    bands: Bands
-    num_shown: int
-    rows: NDArray[np.int64] = field(init=False)
-    bytes: NDArray[np.int64] = field(init=False)
-    not_prose: NDArray[np.int64] = field(init=False)
-    chosen: pl.DataFrame = field(init=False)
-    _tail_rows: list[int] = field(init=False, default_factory=lambda: [0, 0])
-    _tail_reasons: tuple[Counter[str], Counter[str]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        num_bands = self.bands.num_bands
-        self.rows, self.bytes, self.not_prose = (np.zeros(num_bands, np.int64) for _ in range(3))
-        self.chosen = pl.DataFrame()
-        self._tail_reasons = (Counter(), Counter())
-
-    def add(self, batch: Batch) -> None:
-        metric, frame = self.bands.metric, batch.frame
-        difficulty = metric.sign * values_of(frame[metric.name])
-        band = self.bands.band_of(difficulty)
-        size = self.bands.num_bands + 1
-        is_prose = frame["is_prose"].fill_null(True).to_numpy()
-        num_bytes = frame["num_bytes"].fill_null(0).to_numpy()
-        self.rows += np.bincount(band, minlength=size)[1:]
-        self.bytes += np.bincount(band, weights=num_bytes, minlength=size)[1:].astype(np.int64)
-        self.not_prose += np.bincount(band[~is_prose], minlength=size)[1:]
-        rows = frame.select(
-            "id", "source", "level", "is_prose", "not_prose_reason", value=metric.name
-        ).with_columns(
-            piece=pl.lit(batch.piece, pl.Int64),
-            row=pl.int_range(batch.first_row, batch.first_row + len(frame), dtype=pl.Int64),
-            slot=pl.Series(band, dtype=pl.Int64),
-            priority=pl.Series(priorities(batch)),
-        )
-        self._keep(rows.filter(pl.col("slot") > 0))
-        tail_rows = rows.with_columns(priority=pl.Series(priorities(batch, seed=_TAIL_SEED)))
-        for end, is_in in enumerate(
-            (difficulty <= self.bands.tails[0], difficulty >= self.bands.tails[1])
-        ):
-            found = tail_rows.filter(pl.Series(is_in))
-            self._tail_rows[end] += len(found)
-            self._tail_reasons[end].update(_reasons(found))
-            self._keep(found.with_columns(slot=pl.lit(end * size, pl.Int64)))
-
-    def tail(self, end: int) -> Tail:
-        return Tail(self._tail_rows[end], _ranked(self._tail_reasons[end]))
-
-    def _keep(self, rows: pl.DataFrame) -> None:
-        """The first rows of every slot: one of each source, then a second of each, and so on.
-
-        Kept rows stay ahead of dropped ones whatever comes later, so batches do not matter.
-        """
-        if rows.is_empty():
-            return
-        both = rows if self.chosen.is_empty() else pl.concat([self.chosen, rows])
-        turn = pl.col("priority").rank("ordinal").over("slot", "source")
-        self.chosen = (
-            both.with_columns(turn=turn)
-            .filter(pl.col("turn") <= self.num_shown)
-            .sort("slot", "turn", "priority")
-            .group_by("slot", maintain_order=True)
-            .head(self.num_shown)
-            .select(rows.columns)
-        )
+def _slot(sizes: Mapping[str | None, NDArray[np.int64]]) -> Slot:
+    num_rows, num_bytes = sum(sizes.values(), start=np.zeros(2, np.int64)).tolist()
+    reasons = {reason: int(size[0]) for reason, size in sizes.items() if reason is not None}
+    return Slot(num_rows, num_bytes, by_frequency(reasons))

@@ -7,17 +7,11 @@ is an en dash, never `nan`; minus signs are real minus signs, so that columns li
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 MISSING = "–"
 _MINUS = "\u2212"
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
-
-
-def decimals_for(uncertainty: float | None, *, default: int = 3, most: int = 5) -> int:
-    """Decimals that show an uncertainty with two digits: 0.012 → 3, 0.0034 → 4."""
-    if uncertainty is None or not math.isfinite(uncertainty) or uncertainty <= 0:
-        return default
-    return min(most, max(0, 1 - math.floor(math.log10(uncertainty))))
 
 
 def number(value: float | None, decimals: int = 3) -> str:
@@ -51,54 +45,31 @@ def interval(
     return f"[{end(low)}, {end(high)}]"
 
 
-def scientific(value: float | None, digits: int = 2) -> str:
-    """Large counts and FLOPs: 2.4 × 10¹²; plain below ten thousand."""
-    if value is None or not math.isfinite(value):
-        return MISSING
-    if value == 0:
-        return "0"
-    if 0.01 <= abs(value) < 10_000:
-        return number(value, max(0, digits - 1 - math.floor(math.log10(abs(value)))))
-    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-    power = str(int(exponent)).translate(_SUPERSCRIPTS)
-    return f"{mantissa.replace('-', _MINUS)} × 10{power}"
-
-
 def flops(value: float | None) -> str:
     """Compute with the prefix the plots use, to go before "FLOP": `2.43 T`, `812 G`."""
-    if value is None or not math.isfinite(value):
-        return MISSING
-    for limit, unit in (
-        (1e24, "Y"),
-        (1e21, "Z"),
-        (1e18, "E"),
-        (1e15, "P"),
-        (1e12, "T"),
-        (1e9, "G"),
-    ):
-        if abs(value) >= limit:
-            return f"{value / limit:.3g}\u202f{unit}"
-    return f"{value / 1e6:.3g}\u202fM"
+    return _magnitude(value, ["M", "G", "T", "P", "E", "Z", "Y"], least=1e6, space="\u202f")
 
 
 def count(value: float | None) -> str:
     """A count with its magnitude: 812, 20.5k, 1.02M, 3.1B."""
-    if value is None or not math.isfinite(value):
-        return MISSING
-    for limit, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= limit:
-            return f"{value / limit:.3g}{unit}"
-    return f"{value:.0f}"
+    return _magnitude(value, ["", "k", "M", "B", "T"])
 
 
 def data_size(num_bytes: float | None) -> str:
     """Bytes with their magnitude, in thousands: 812 B, 20.5 kB, 4.1 MB."""
-    if num_bytes is None or not math.isfinite(num_bytes):
+    return _magnitude(num_bytes, ["B", "kB", "MB", "GB", "TB"], space="\u202f")
+
+
+def _magnitude(
+    value: float | None, units: Sequence[str], *, least: float = 1, space: str = ""
+) -> str:
+    """Three digits and a unit; the first is worth `least`, every other a thousand of the last."""
+    if value is None or not math.isfinite(value):
         return MISSING
-    for limit, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if abs(num_bytes) >= 0.9995 * limit:
-            return f"{num_bytes / limit:.3g}\u202f{unit}"
-    return f"{num_bytes:.0f}\u202fB"
+    place = len(units) - 1
+    while place > 0 and abs(value) < 0.9995 * least * 1000**place:
+        place -= 1
+    return f"{value / (least * 1000**place):.3g}{space}{units[place]}"
 
 
 def percent(fraction: float | None, decimals: int = 0) -> str:
@@ -107,13 +78,15 @@ def percent(fraction: float | None, decimals: int = 0) -> str:
     return text if text == MISSING else f"{text}\u202f%"
 
 
-def small_percent(fraction: float | None) -> str:
-    """A deviation as percent with two significant digits: 0.0031 %, 1.2 %."""
-    if fraction is None or not math.isfinite(fraction):
-        return MISSING
-    if fraction == 0:
-        return "0\u202f%"
-    return f"{scientific(100 * abs(fraction))}\u202f%"
+def small_percent(fraction: float) -> str:
+    """A deviation as percent with two significant digits: 1.2 %, 0.034 %, 3.1 × 10⁻³ %."""
+    value = 100 * abs(fraction)
+    if value == 0:
+        return percent(0)
+    if value >= 0.01:
+        return percent(value / 100, max(0, 1 - math.floor(math.log10(value))))
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa} × 10{str(int(exponent)).translate(_SUPERSCRIPTS)}\u202f%"
 
 
 def duration(seconds: float | None) -> str:
@@ -128,6 +101,5 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def listing(words: list[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join([*([", ".join(words[:-1])] if words[:-1] else []), *words[-1:]])
+def capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
