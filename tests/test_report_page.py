@@ -20,7 +20,7 @@ from gradatim.report import figures
 from gradatim.report.html import MAX_PAGE_BYTES
 from gradatim.report.page import report
 from gradatim.report.parts import script_json
-from gradatim.report.wording import interval, number, signed
+from gradatim.report.wording import flops, interval, number, signed
 from synthetic_study import ARMS, RUNGS, STAGED, TEXTS, feeding_of, write_study
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -191,10 +191,14 @@ def test_the_ledger_says_what_was_not_charged_and_why(tmp_path: Path) -> None:
     reference = "Training the model that scored is not charged."
     for name, noted, expected in (
         ("plain", ("evaluation",), (True, False, False)),
-        ("scored", ("scoring, paid by 3 other runs", "reference"), (True, True, True)),
+        ("scored", ("scoring, paid by 3 other runs", "reference", "train"), (True, True, True)),
     ):
         records = write_study(tmp_path / name, rungs=RUNGS[:1], num_seeds=2, noted=noted)
-        text = Outline(written(records, tmp_path / f"{name}.html")).text
+        html = written(records, tmp_path / f"{name}.html")
+        text = Outline(html).text
+        spent = next(r.finish for r in records if r.finish)["ledger"]["train"]
+        cells = re.findall(r'<td class="number[^"]*">([^<]*)</td>', html)
+        assert cells.count(flops(spent)) == 2 * len(ARMS)  # charged, and in sum
         assert tuple(found in text for found in (evaluation, shared, reference)) == expected
 
 

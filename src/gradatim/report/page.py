@@ -60,7 +60,6 @@ def report(
     Raises:
         RecordError: there are no records.
     """
-    path = Path(path)
     if not records:
         raise RecordError("no runs to report on", where=str(path), expected="at least one record")
     fed = [] if feeding is None else feeding.to_dicts()
@@ -68,7 +67,7 @@ def report(
     slices = slice_colours(len({row["label"] for row in fed}))
     colours = colour_rules(arm=[style.colours for style in arms.styles], slice=slices)
     return write_page(
-        path,
+        Path(path),
         "study.html",
         styles=[resource("style.css"), colours],
         tables=tables,
@@ -89,7 +88,6 @@ def report(
             "feeding": feeding_proof(records, comparison, tables, arms),
             "ledger": ledger_proof(comparison, tables, arms),
             "samples": samples(records, comparison, arms),
-            "method": True,
             "reproduce": reproduction(records, comparison, study_yaml),
         },
     )

@@ -44,18 +44,20 @@ def _ledger_table(
 ) -> Table:
     """Mean FLOPs by rung and arm, of the accounts that were charged and of those noted."""
     budgets = {row["rung"]: row["budget_flops"] for row in tables["runs"]}
-    spent: dict[tuple[str, str], dict[str, float]] = {}
-    for row in means(tables["ledger"], by=["arm", "rung", "account"], of=["flops"]):
-        spent.setdefault((row["arm"], row["rung"]), {})[row["account"]] = row["flops"]
+    spent = {
+        (row["rung"], row["arm"], row["is_charged"], row["account"]): row["flops"]
+        for row in means(
+            tables["ledger"], by=["rung", "arm", "is_charged", "account"], of=["flops"]
+        )
+    }
     groups: dict[str, list[list[str]]] = {f"Rung {rung}": [] for rung in comparison.rungs}
     for rung in comparison.rungs:
         for arm in arms.names:
-            found = spent.get((arm, rung), {})
-            if total := sum(found.get(name, 0) for name in charged):
-                values = [flops(found.get(name)) for name in charged]
-                values += [flops(total), percent(total / budgets[rung], 2)]
-                values += [flops(found.get(name)) for name in noted]
-                groups[f"Rung {rung}"].append([arm, *values])
+            paid = [spent.get((rung, arm, True, name)) for name in charged]
+            if total := sum(value or 0 for value in paid):
+                beside = [flops(spent.get((rung, arm, False, name))) for name in noted]
+                cells = [*map(flops, [*paid, total]), percent(total / budgets[rung], 2), *beside]
+                groups[f"Rung {rung}"].append([arm, *cells])
     heads = [
         *columns("arm", "Arm"),
         *columns("number", *charged, "Charged in sum", "Share of budget"),

@@ -82,10 +82,8 @@ def report_scores(
         arms={},
         sections={
             "answer": {
-                "num_sources": len(census["source"]),
-                "num_levels": len(census["level"]),
+                "census": census,
                 "reasons": by_frequency(census["reason"]),
-                "share_not_prose": census["reason"].total() / scores.num_rows,
                 "spread": _spread(counts.histograms[metric], bands, counts.filled_bands),
             },
             **band_results(bands, counts, shown),
