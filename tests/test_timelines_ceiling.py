@@ -282,7 +282,7 @@ def test_a_plan_reads_as_a_sentence() -> None:
     assert plan["sentence"] == (
         "the ceiling of reading_age starts at 6.3 years (10% of blocks), stays until 1.0% of the "
         "run and is then gone, by when 10% of the starting blocks are expected to have been drawn; "
-        "1,000 draws from 1,000 blocks"
+        "1,000 draws from 1,000 blocks, 1 epochs"
     )
 
 

@@ -405,6 +405,7 @@ def test_every_plan_says_itself_in_a_sentence() -> None:
         plan = make_curriculum(parsed(**spec), table_of(50), num_draws=100, seed=0).plan
         assert "100 draws from 50 blocks" in plan["sentence"]
         assert plan["sentence"].startswith(f"{spec.get('control', '')}")
+        assert plan["sentence"].endswith(("epochs", "each exactly once"))
 
 
 def test_the_loop_in_the_docs_runs(capsys: pytest.CaptureFixture[str]) -> None:

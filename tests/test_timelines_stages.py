@@ -218,7 +218,7 @@ def test_the_plan_shows_asked_and_balanced_weights() -> None:
     assert list(strict["epochs_of_label"].values()) == pytest.approx([1, 1, 1], abs=1e-6)
     assert loose["sentence"] == (
         "mixture by level, until 50%: a 60%, b 20%, c 20%; until 100%: c 60%, a 20%, b 20%; "
-        "100 draws from 100 blocks"
+        "100 draws from 100 blocks, 1 epochs"
     )
 
 

@@ -33,6 +33,8 @@ from gradatim.timelines.data.pool import Pool, PoolOrder
 from gradatim.timelines.data.ranking import Rows, gathered, ranked
 from gradatim.timelines.data.sample import Sample, sampled
 
+CONTROLS = {"shuffled": "difficulty dealt out at random", "reversed": "the hardest first"}
+
 
 class Ceiling(BaseModel):
     """A ceiling that rises over the ramp and is gone after it.
@@ -142,7 +144,7 @@ def ceiling_order(
         "start_ceiling": scale.ceiling(0.0),
         "top_ceiling": scale.ceiling(np.nextafter(1.0, 0.0)),
     }
-    plan["sentence"] = sentence(plan, _sentence(plan))
+    plan["sentence"] = sentence(plan, _sentence(plan), CONTROLS)
     return PoolOrder(pool, lambda progress: scale.num_admitted(progress / ramp.fraction), plan)
 
 

@@ -136,9 +136,17 @@ def check_draw(progress: float, num_blocks: int) -> None:
         )
 
 
-def sentence(plan: Mapping[str, Any], text: str) -> str:
-    """What a plan intends: `text`, how much it draws, and whether it is a control."""
+def sentence(plan: Mapping[str, Any], text: str, controls: Mapping[str, str]) -> str:
+    """What a plan intends: `text`, how much it draws, and what it is a control of.
+
+    Args:
+        plan: with num_draws, num_blocks and sample.
+        text: of the method.
+        controls: what each kind of control does instead, in words.
+    """
     draws = f"{plan['num_draws']:,} draws from {plan['num_blocks']:,} blocks"
-    once = ", each exactly once" if plan["sample"] == "budget" else ""
-    prefix = f"{control} control of: " if (control := plan.get("control")) else ""
-    return f"{prefix}{text}; {draws}{once}"
+    epochs = plan["num_draws"] / plan["num_blocks"]
+    draws += ", each exactly once" if plan["sample"] == "budget" else f", {epochs:.3g} epochs"
+    control = plan.get("control")
+    prefix = f"{control} control, {controls[control]}, of: " if control else ""
+    return f"{prefix}{text}; {draws}"

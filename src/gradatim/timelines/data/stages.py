@@ -27,6 +27,10 @@ from gradatim.timelines.data.ranking import gathered
 from gradatim.timelines.data.sample import Sample, sampled
 
 MAX_LABELS_SHOWN = 8
+CONTROLS = {
+    "shuffled": "labels dealt out at random",
+    "reversed": "the schedule run backwards in time",
+}
 
 
 class Stage(BaseModel):
@@ -181,7 +185,7 @@ def staged_order(
         "epochs_of_label": dict(zip(labels, epochs_L.tolist(), strict=True)),
         "stages": _planned_stages(labels, untils, asked_SL, weights_SL),
     }
-    plan["sentence"] = sentence(plan, _sentence(plan))
+    plan["sentence"] = sentence(plan, _sentence(plan), CONTROLS)
     used = np.flatnonzero(weights_SL.any(axis=0)).tolist()
     pools = [_label_pool(ids[code_of_block == codes_L[i]], labels[i], seed) for i in used]
     return StagedOrder(

@@ -52,6 +52,6 @@ def uniform_order(
         "num_draws": num_draws,
         "epochs": num_draws / len(ids),
     }
-    plan["sentence"] = sentence(plan, "every block equally likely from the start")
+    plan["sentence"] = sentence(plan, "every block equally likely from the start", {})
     pool = Pool(ids, Stream(seed, "pool"), when_empty="refill")
     return PoolOrder(pool, lambda progress: len(ids), plan)
