@@ -152,7 +152,8 @@ def test_a_ranking_is_by_difficulty_and_then_by_words(
     values: list[float], dtype: type, hardest_first: bool, stream_of: type[Stream]
 ) -> None:
     difficulty = np.array(values, dtype)
-    rank = np.where(np.isfinite(values), (-1 if hardest_first else 1) * np.array(values), np.inf)
+    sign = -1.0 if hardest_first else 1.0
+    rank = np.where(np.isfinite(difficulty), sign * difficulty.astype(np.float64), np.inf)
     expected = np.lexsort((stream_of(1, "x").words(0, len(rank)), rank))
     found = ranked(difficulty, stream_of(1, "x"), hardest_first=hardest_first)
     assert found.tolist() == expected.tolist()
