@@ -97,7 +97,7 @@ def test_killed_at_fifty_random_moments_it_ends_with_the_same_bytes(
         tokenizer = {"vocab_size": 512}
         values = {"corpus": {"location": str(corpus)}, "tokenizer": tokenizer, "block_tokens": 64}
     elif verb == "score":
-        values = {"locations": [str(corpus)]}
+        values = {"corpus": str(corpus)}
     spec_file = tmp_path / "spec.json"
     spec_file.write_text(json.dumps(values), encoding="utf-8")
 
