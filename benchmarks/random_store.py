@@ -9,18 +9,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gradatim.blocks.columns import GROUP_BLOCKS
-from gradatim.blocks.store import (
-    BLOCK_SCHEMA,
+from gradatim.blocks.columns import GROUP_BLOCKS, column_checksums
+from gradatim.blocks.description import (
     BLOCKS,
-    DESCRIPTION,
+    CHECKSUMS,
     SCHEMA_VERSION,
     TOKENIZER,
     TOKENS,
-    Store,
     StoreDescription,
+    checksums_of,
     ranges_of,
+    write_description,
 )
+from gradatim.blocks.store import BLOCK_SCHEMA, Store, block_checksums
 
 LEVELS = "abcdef"
 ONE_HELD_OUT_IN = 50
@@ -34,6 +35,7 @@ def random_store(
     random = np.random.default_rng(seed)
     tokens = random.integers(1, vocab_size, (num_blocks, block_tokens), dtype=np.uint16)
     tokens.tofile(folder / TOKENS)
+    block_checksums(tokens).tofile(folder / CHECKSUMS)
     return _described(folder, num_blocks, block_tokens, vocab_size, seed)
 
 
@@ -42,6 +44,8 @@ def store_of_zeros(folder: Path, *, num_blocks: int, block_tokens: int, seed: in
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / TOKENS).open("wb") as file:
         file.truncate(num_blocks * block_tokens * np.dtype(np.uint16).itemsize)
+    of_zeros = block_checksums(np.zeros((1, block_tokens), np.uint16))
+    of_zeros.repeat(num_blocks).tofile(folder / CHECKSUMS)
     return _described(folder, num_blocks, block_tokens, 1 << 16, seed)
 
 
@@ -55,6 +59,8 @@ def _described(
         for start in range(0, num_blocks, GROUP_BLOCKS):
             stop = min(start + GROUP_BLOCKS, num_blocks)
             file.write_table(_rows(start, stop, num_held_out, block_tokens, random))
+    with (folder / CHECKSUMS).open("ab") as checksums:
+        checksums.write(column_checksums(folder / BLOCKS).data)
     (folder / TOKENIZER).touch()
     description = StoreDescription(
         schema_version=SCHEMA_VERSION,
@@ -67,11 +73,12 @@ def _described(
         fingerprint=f"random-{seed}",
         corpus_fingerprint="",
         tokenizer_fingerprint="",
+        checksums=checksums_of(folder),
         settings={},
         inputs=[],
         report={},
     )
-    (folder / DESCRIPTION).write_text(description.model_dump_json())
+    write_description(folder, description)
     return Store.open(folder)
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +12,25 @@ import pyarrow.parquet as pq
 import pytest
 
 from gradatim.blocks.columns import Labels
+from gradatim.blocks.description import SCHEMA_VERSION
 from gradatim.blocks.store import BLOCK_SCHEMA, NUMBERS, SPLITS, Store, fingerprint_of
 from gradatim.errors import StoreError
+from gradatim.files import hash_json
+
+
+def describe(folder: Path, **changes: Any) -> None:
+    """Change a store's description by a hand that knows its checksums."""
+    content = json.loads((folder / "store.json").read_text()) | changes
+    content.pop("checksum", None)
+    if content["schema_version"] == SCHEMA_VERSION:
+        content["checksum"] = hash_json(content)
+    (folder / "store.json").write_text(json.dumps(content))
+
+
+def without_checksums(folder: Path) -> None:
+    """Make it a store of version 2, which had none."""
+    (folder / "checksums.bin").unlink()
+    describe(folder, schema_version=2, checksums={})
 
 
 @pytest.fixture
@@ -78,6 +96,7 @@ def test_labels_and_fingerprint_depend_on_the_values_alone(
     at = table.schema.get_field_index("level")
     table = table.set_column(at, BLOCK_SCHEMA.field("level"), pa.array(levels, pa.string()))
     pq.write_table(table, copy / "blocks.parquet", row_group_size=group_rows)
+    without_checksums(copy)
     labels = Store.open(copy).labels("level")
     assert texts(labels) == [level or "" for level in levels]
     assert labels.names == tuple(sorted(set(texts(labels))))
@@ -124,8 +143,29 @@ def test_a_changed_byte_is_found_by_verify(copy: Path, name: str, position: int)
     data[position] = ord("x") if data[position] != ord("x") else ord("y")
     (copy / name).write_bytes(data)
     store = Store.open(copy)  # cheap: it does not look
-    with pytest.raises(StoreError, match=r"its content hashes to|tokenizer.json cannot be read"):
+    with pytest.raises(StoreError, match=rf"{name} (is not as it was written|cannot be read)"):
         store.verify()
+    without_checksums(copy)
+    with pytest.raises(StoreError, match=r"its content hashes to|tokenizer.json|tasks.jsonl"):
+        Store.open(copy).verify()
+
+
+def test_a_block_that_changed_is_named_by_whatever_reads_it(copy: Path) -> None:
+    store = Store.open(copy)
+    for block_id in (0, 7, store.num_blocks - 1):
+        tokens = np.memmap(copy / "tokens.bin", "<u2", "r+").reshape(-1, store.block_tokens)
+        tokens[block_id, -1] ^= 1
+        named = rf"damaged: block {block_id} of tokens.bin is not as .* Delete the folder and"
+        for read in (store.text, lambda at: store.read([at]), lambda at: store.read([3, at, at])):
+            with pytest.raises(StoreError, match=named):
+                read(block_id)
+        assert store.read([1, 2]).shape == (2, store.block_tokens)
+        tokens[block_id, -1] ^= 1
+        store.read([block_id])
+    without_checksums(copy)
+    Store.open(copy).read([0])
+    with pytest.raises(StoreError, match=rf"no such block; expected ids below {store.num_blocks}"):
+        store.read([store.num_blocks])
 
 
 @pytest.mark.parametrize("name", ["tokens.bin", "blocks.parquet", "tokenizer.json"])
@@ -151,22 +191,23 @@ def test_a_broken_table_is_named(copy: Path) -> None:
 def test_a_table_of_too_few_rows_is_named(copy: Path) -> None:
     table = pq.read_table(copy / "blocks.parquet")
     pq.write_table(table.slice(1), copy / "blocks.parquet")
+    without_checksums(copy)
     message = f"blocks.parquet has {len(table) - 1} rows, not {len(table)}"
     with pytest.raises(StoreError, match=message):
         Store.open(copy)
 
 
 def test_a_store_of_another_version_asks_to_be_built_anew(copy: Path) -> None:
-    content = json.loads((copy / "store.json").read_text())
-    (copy / "store.json").write_text(json.dumps(content | {"schema_version": 99}))
-    with pytest.raises(StoreError, match=r"expected schema_version 2; got 99. Build it anew"):
+    describe(copy, schema_version=99)
+    with pytest.raises(StoreError, match=r"expected schema_version 3; got 99. Build it anew"):
         Store.open(copy)
 
 
 def test_a_store_of_the_first_version_is_read(copy: Path, world_store: Store) -> None:
     content = json.loads((copy / "store.json").read_text())
-    del content["splits"]
+    del content["splits"], content["checksum"], content["checksums"]
     (copy / "store.json").write_text(json.dumps(content | {"schema_version": 1}))
+    (copy / "checksums.bin").unlink()
     first = Store.open(copy)
     assert first.description.splits == world_store.description.splits
     first.verify()
@@ -177,14 +218,13 @@ def test_a_store_of_the_first_version_is_read(copy: Path, world_store: Store) ->
 
 
 def test_splits_that_are_not_the_blocks_are_found(copy: Path) -> None:
-    content = json.loads((copy / "store.json").read_text())
-    splits = content["splits"]
+    splits = json.loads((copy / "store.json").read_text())["splits"]
     splits["held_out"][1] += 1
-    (copy / "store.json").write_text(json.dumps(content))
+    describe(copy, splits=splits)
     with pytest.raises(StoreError, match=r"its splits .* are not \d+ blocks"):
         Store.open(copy)
     splits["out_of_distribution"][0] += 1
-    (copy / "store.json").write_text(json.dumps(content))
+    describe(copy, splits=splits)
     with pytest.raises(StoreError, match=r"not all blocks in the range of held_out are of it"):
         Store.open(copy).verify()
 

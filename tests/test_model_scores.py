@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradatim.blocks import model_scores as tables
+from gradatim.blocks.description import write_description
 from gradatim.blocks.model_scores import read_table
 from gradatim.blocks.store import Store
 from gradatim.compute import Shape, forward_flops, rung_shape, training_flops
@@ -185,9 +186,8 @@ def test_changed_values_are_noticed(store: Store, reference: Path) -> None:
 
 def test_scores_of_another_store_are_refused(store: Store, reference: Path) -> None:
     score_with_run(store.path, RunAt(reference), spec=ModelScoresSpec(name="ref"))
-    path = store.path / "store.json"
-    content = json.loads(path.read_text())
-    path.write_text(json.dumps(content | {"fingerprint": "another"}))
+    another = store.description.model_copy(update={"fingerprint": "another"})
+    write_description(store.path, another)
     with pytest.raises(StoreError, match="the scores ref are of another store's blocks"):
         Store.open(store.path).column("ref/loss_mean")
 

@@ -1,4 +1,4 @@
-"""The one way to put a file or a folder on disk whole, and the one lock.
+"""The one way to put a file or a folder on disk whole, the one hash of it, and the one lock.
 
 What is written lies under another name, ending in `.partial`, until it is complete and forced to
 disk; then it gets its own by one rename, and the folder that holds it is forced to disk too. So a
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -63,6 +64,23 @@ def writing_whole(path: Path, *, is_shared: bool = False) -> Iterator[Path]:
         remove(path)
     partial.replace(path)
     sync_names(path.parent)
+
+
+def content_hash(content: bytes = b"") -> Any:
+    """The hash that tells whether a file is as it was written: BLAKE2b, 32 hex digits."""
+    return hashlib.blake2b(content, digest_size=16)
+
+
+def hash_json(content: Any) -> str:
+    """32 hex digits over JSON values; the order of keys does not matter."""
+    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return str(content_hash(canonical.encode()).hexdigest())
+
+
+def hash_file(path: Path) -> str:
+    """32 hex digits over a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, content_hash).hexdigest()
 
 
 def remove(path: Path) -> None:

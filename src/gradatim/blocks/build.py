@@ -10,7 +10,6 @@ lies at the store's path is at every moment a whole store or nothing.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,18 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from gradatim import files
+from gradatim.blocks.description import (
+    DESCRIPTION,
+    SCHEMA_VERSION,
+    TASKS,
+    TOKENIZER,
+    StoreDescription,
+    Task,
+    checksums_of,
+    ranges_of,
+    read_description,
+    write_description,
+)
 from gradatim.blocks.encoding import encode_passages, training_texts
 from gradatim.blocks.inputs import (
     Input,
@@ -28,19 +39,7 @@ from gradatim.blocks.inputs import (
 )
 from gradatim.blocks.journal import STORE, Journal, building_lock, publish, sweep
 from gradatim.blocks.spec import StoreSpec
-from gradatim.blocks.store import (
-    DESCRIPTION,
-    SCHEMA_VERSION,
-    TASKS,
-    TOKENIZER,
-    Store,
-    StoreDescription,
-    Task,
-    fingerprint_of,
-    ranges_of,
-    read_description,
-    token_dtype,
-)
+from gradatim.blocks.store import Store, fingerprint_of, token_dtype
 from gradatim.blocks.table import write_blocks
 from gradatim.blocks.tokenizer import (
     Vocabulary,
@@ -48,7 +47,6 @@ from gradatim.blocks.tokenizer import (
     sample_texts,
     train_tokenizer,
 )
-from gradatim.corpus.hashes import hash_json
 from gradatim.corpus.spectrum import generate
 from gradatim.errors import InputError, MismatchError, StoreError, differences
 
@@ -248,14 +246,14 @@ class _Build:
             splits=ranges_of(blocks["num_blocks"]),
             separator_id=vocabulary.separator_id,
             fingerprint=fingerprint_of(store, vocabulary.fingerprint),
-            corpus_fingerprint=hash_json([content_of(self.inputs), corpus_settings]),
+            corpus_fingerprint=files.hash_json([content_of(self.inputs), corpus_settings]),
             tokenizer_fingerprint=vocabulary.fingerprint,
+            checksums=checksums_of(store),
             settings=self.settings,
             inputs=[entry.model_dump() for entry in self.inputs],
             report=report,
         )
-        text = json.dumps(description.model_dump(), indent=1, ensure_ascii=False)
-        (store / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+        write_description(store, description)
 
     def _write_tasks(self, file: Path) -> None:
         files.remove(file)

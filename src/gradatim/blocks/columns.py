@@ -1,15 +1,22 @@
-"""Reading `blocks.parquet` a column at a time: numbers as arrays, texts as codes with names."""
+"""Reading `blocks.parquet` a column at a time: numbers as arrays, texts as codes with names.
+
+The bytes of a column in a group of rows, page headers included, which parquet's own checksums leave
+out, are compared with their CRC-32 when they are read: a column is what was written, or an error.
+"""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+
+from gradatim.blocks.description import CHECKSUMS, damaged
 
 GROUP_BLOCKS = 1 << 17  # rows written together: enough to be read fast
 
@@ -28,6 +35,8 @@ def read_numbers(file: Path, name: str, rows: range, dtype: np.dtype[Any]) -> ND
     for array in arrays_of(file, name, rows):
         values[start : start + len(array)] = array.to_numpy()
         start += len(array)
+    if start != len(rows):
+        raise damaged(file.parent, f"{file.name} has too few rows")
     return values
 
 
@@ -43,16 +52,61 @@ def read_labels(file: Path, name: str, rows: range) -> Labels:
 
 
 def arrays_of(file: Path, name: str, rows: range) -> Iterator[pa.Array]:
-    """Some rows of one column, a group of rows at a time; texts as dictionaries."""
-    with pq.ParquetFile(file, read_dictionary=[name]) as table:
+    """Some rows of one column, a group of rows at a time; texts as dictionaries.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    try:
+        yield from _read_arrays(file, name, rows)
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())
+        raise damaged(
+            file.parent, f"column {name} of {file.name} cannot be read ({reason})"
+        ) from error
+
+
+def _read_arrays(file: Path, name: str, rows: range) -> Iterator[pa.Array]:
+    with file.open("rb") as raw, pq.ParquetFile(raw, read_dictionary=[name]) as table:
+        expected = _written_checksums(file.parent, table.metadata)
+        at = table.schema.names.index(name)
         start = 0
         for group in range(table.num_row_groups):
             stop = start + table.metadata.row_group(group).num_rows
             first, last = max(rows.start, start), min(rows.stop, stop)
             if first < last:
+                column = table.metadata.row_group(group).column(at)
+                if expected is not None and _chunk_checksum(raw, column) != expected[group, at]:
+                    raise ValueError("is not as it was written")
                 column = table.read_row_group(group, columns=[name])[name]
                 yield from column.slice(first - start, last - first).chunks
             start = stop
+
+
+def column_checksums(file: Path) -> NDArray[np.uint32]:
+    """[groups, columns] CRC-32 of the bytes of each column in each group of rows."""
+    table = pq.read_metadata(file)
+    groups = [table.row_group(group) for group in range(table.num_row_groups)]
+    with file.open("rb") as raw:
+        found = [
+            [_chunk_checksum(raw, group.column(column)) for column in range(table.num_columns)]
+            for group in groups
+        ]
+    return np.array(found, "<u4").reshape(len(groups), table.num_columns)
+
+
+def _chunk_checksum(raw: BinaryIO, column: pq.ColumnChunkMetaData) -> int:
+    raw.seek(column.dictionary_page_offset or column.data_page_offset)
+    return zlib.crc32(raw.read(column.total_compressed_size))
+
+
+def _written_checksums(store: Path, table: pq.FileMetaData) -> NDArray[np.uint32] | None:
+    """What `column_checksums` gave at the build; None where the build did not ask."""
+    file = store / CHECKSUMS
+    if not file.exists():
+        return None
+    shape = (table.num_row_groups, table.num_columns)
+    return np.memmap(file, "<u4", "r", offset=4 * table.num_rows, shape=shape)
 
 
 def coded_labels(

@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict
 from gradatim import __version__
 from gradatim.blocks.spec import StoreSpec
 from gradatim.corpus.documents import Columns
-from gradatim.corpus.hashes import hash_file
 from gradatim.corpus.hub import HUB_PREFIX
 from gradatim.corpus.locations import find_files
 from gradatim.corpus.pieces import plan_pieces
+from gradatim.files import hash_file
 
 
 class Input(BaseModel):

@@ -20,10 +20,11 @@ import pyarrow.parquet as pq
 from numba import njit
 from numpy.typing import NDArray
 
-from gradatim.blocks.columns import GROUP_BLOCKS
+from gradatim.blocks.columns import GROUP_BLOCKS, column_checksums
+from gradatim.blocks.description import BLOCKS, CHECKSUMS, TOKENS
 from gradatim.blocks.difficulty import difficulty_columns
 from gradatim.blocks.packing import Chain, Spans, read_chains, spans_of
-from gradatim.blocks.store import BLOCK_SCHEMA, BLOCKS, HELD_OUT, TOKENS, TRAIN, token_dtype
+from gradatim.blocks.store import BLOCK_SCHEMA, HELD_OUT, TRAIN, block_checksums, token_dtype
 from gradatim.blocks.tokenizer import PASSAGE_BREAK, Vocabulary
 from gradatim.corpus.split import NgramOverlap
 from gradatim.errors import InputError
@@ -111,7 +112,7 @@ def write_blocks(
     block_tokens: int,
     on_bytes: Callable[[int], None],
 ) -> dict[str, Any]:
-    """Writes `tokens.bin` and `blocks.parquet` to `folder`; returns the counts for the report.
+    """Writes tokens, their checksums and `blocks.parquet`; returns the counts for the report.
 
     Args:
         passages_folder: what `encode_passages` wrote.
@@ -129,10 +130,12 @@ def write_blocks(
 
     with (
         (folder / TOKENS).open("wb") as tokens_file,
+        (folder / CHECKSUMS).open("wb") as checksums_file,
         pq.ParquetWriter(folder / BLOCKS, BLOCK_SCHEMA) as table_file,
     ):
         for chunk, texts, table in _in_threads(scored, _chunks(chains, block_tokens, dtype)):
             tokens_file.write(chunk.tokens.data)
+            checksums_file.write(block_checksums(chunk.tokens).data)
             waiting.append(table)
             if sum(map(len, waiting)) >= GROUP_BLOCKS:
                 table_file.write_table(pa.concat_tables(waiting))
@@ -146,6 +149,8 @@ def write_blocks(
             on_bytes(sum(map(len, texts)))
         if waiting:
             table_file.write_table(pa.concat_tables(waiting))
+    with (folder / CHECKSUMS).open("ab") as checksums_file:
+        checksums_file.write(column_checksums(folder / BLOCKS).data)
     if not num_blocks[TRAIN]:
         raise InputError(
             "the training text does not fill one block",

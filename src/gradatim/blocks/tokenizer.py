@@ -22,6 +22,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 
 from gradatim.blocks.spec import TokenizerSpec
 from gradatim.errors import MissingExtraError, SpecError
+from gradatim.files import hash_json
 
 SEPARATOR = "<|endoftext|>"
 KNOWN_SEPARATORS: tuple[str, ...] = (SEPARATOR, "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>")
@@ -96,9 +97,7 @@ class Vocabulary:
     @cached_property
     def fingerprint(self) -> str:
         """32 hex digits over the tokenizer's canonical JSON and the separator."""
-        content = [json.loads(self.tokenizer.to_str()), self.separator_id]
-        canonical = json.dumps(content, sort_keys=True, ensure_ascii=False)
-        return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
+        return vocabulary_fingerprint(self.tokenizer.to_str(), self.separator_id)
 
     @cached_property
     def spellings(self) -> tuple[bytes, ...]:
@@ -131,6 +130,14 @@ class Vocabulary:
             for token in tokens
         )
         return b"".join(spelled).decode("utf-8", errors="replace")
+
+
+def vocabulary_fingerprint(tokenizer_json: str, separator_id: int) -> str:
+    """The fingerprint of the vocabulary that was written as this JSON.
+
+    Of a file it needs no tokenizer, and so does not change with the library's way of writing one.
+    """
+    return hash_json([json.loads(tokenizer_json), separator_id])
 
 
 def load_vocabulary(spec: TokenizerSpec) -> Vocabulary:

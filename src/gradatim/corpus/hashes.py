@@ -1,4 +1,4 @@
-"""Hashes of texts, files and settings; and a set of 64-bit ones in one flat array.
+"""Hashes of texts, and a set of 64-bit ones in one flat array.
 
 The set takes at most 27 bytes a hash, where Python's takes 70: open addressing with linear probing,
 at most 60 % full, grown by doubling. Zero marks an empty place, so the hash 0 is stored as 1.
@@ -7,9 +7,6 @@ at most 60 % full, grown by doubling. Zero marks an empty place, so the hash 0 i
 from __future__ import annotations
 
 import hashlib
-import json
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numba import njit
@@ -25,18 +22,6 @@ Flags = NDArray[np.bool_]
 def hash64(data: bytes) -> int:
     """A 64-bit hash of some bytes, the same on every machine."""
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
-
-
-def hash_json(content: Any) -> str:
-    """32 hex digits over JSON values; the order of keys does not matter."""
-    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False)
-    return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
-
-
-def hash_file(path: Path) -> str:
-    """32 hex digits over a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 @njit(cache=True)

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gradatim.blocks.store import Store, Task
+from gradatim.blocks.description import Task
+from gradatim.blocks.store import Store
 from gradatim.model.network import Network
 
 

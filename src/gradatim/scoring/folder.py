@@ -10,10 +10,10 @@ from typing import Any
 
 from gradatim import __version__
 from gradatim.corpus.documents import MOST_PLACES
-from gradatim.corpus.hashes import hash_file, hash_json
 from gradatim.corpus.pieces import CorpusPlan, Piece
 from gradatim.corpus.storage import OutputFolder
 from gradatim.errors import InputError, MismatchError, StoreError, differences
+from gradatim.files import hash_file, hash_json
 from gradatim.scoring.columns import describe
 from gradatim.scoring.engines import Engine
 from gradatim.scoring.part import PartReport, ScoresSummary, part_name

@@ -12,7 +12,6 @@ position.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -29,7 +28,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from gradatim.errors import RecordError
-from gradatim.files import PARTIAL, write_whole, writing_whole
+from gradatim.files import PARTIAL, hash_file, hash_json, write_whole, writing_whole
 from gradatim.model.network import Network
 from gradatim.record.spec import SCHEMA_VERSION, read_spec
 
@@ -95,8 +94,8 @@ def write_checkpoint(
         }
         with (partial / _CURRICULUM).open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
-        state["checksums"] = {path.name: _checksum(path) for path in sorted(partial.iterdir())}
-        state["checksum"] = _checksum_of_state(state)
+        state["checksums"] = {path.name: hash_file(path) for path in sorted(partial.iterdir())}
+        state["checksum"] = hash_json(state)
         (partial / _STATE).write_text(json.dumps(state, indent=1))
     write_whole(target.parent / "latest", target.name)
     last = [p for p in _complete(target.parent) if _step_of(p) <= checkpoint.step]
@@ -185,22 +184,13 @@ def _check(folder: Path, state: Mapping[str, Any]) -> None:
             f"it is of schema_version {state['schema_version']}, expected {SCHEMA_VERSION}"
         )
     content = {name: value for name, value in state.items() if name != "checksum"}
-    if state["checksum"] != _checksum_of_state(content):
+    if state["checksum"] != hash_json(content):
         raise ValueError(f"{_STATE} is not as it was written")
     if state["step"] != _step_of(folder):
         raise ValueError(f"{_STATE} is of step {state['step']}")
     for name, checksum in state["checksums"].items():
-        if _checksum(folder / name) != checksum:
+        if hash_file(folder / name) != checksum:
             raise ValueError(f"{name} is not as it was written")
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def _checksum_of_state(state: Mapping[str, Any]) -> str:
-    return hashlib.blake2b(json.dumps(state, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 @torch.no_grad()
