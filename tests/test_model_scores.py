@@ -29,7 +29,7 @@ from gradatim.evaluate.model_scores import ModelScoresSpec
 from gradatim.evaluate.token_scorer import NetworkScorer
 from gradatim.model import losses
 from gradatim.model.network import Network
-from gradatim.record.spec import RunSpec, StoreReference, run_id
+from gradatim.record.spec import RunSpec, StoreReference, read_spec, run_id, write_spec
 from gradatim.study.model_scores import RunAt, checkpoint_step, parse_moment, score_with_run
 from gradatim.study.plan import plan
 from gradatim.study.single import run
@@ -404,9 +404,9 @@ def test_a_run_of_another_vocabulary_is_refused(
     store: Store, reference: Path, tmp_path: Path
 ) -> None:
     changed = shutil.copytree(reference, tmp_path / "changed")
-    spec = changed / "spec.yaml"
-    fingerprint = store.fingerprint
-    spec.write_text(spec.read_text().replace(fingerprint, "f" * len(fingerprint)))
+    spec = read_spec(changed)
+    another = spec.store.model_copy(update={"fingerprint": "f" * len(store.fingerprint)})
+    write_spec(changed, spec.model_copy(update={"store": another}))
     with pytest.raises(MismatchError, match="the run was trained on another store"):
         score_with_run(store.path, RunAt(changed), spec=ModelScoresSpec(name="ref"))
 

@@ -133,10 +133,19 @@ def locked(
         patience_seconds: wait so long for it: a process that was killed dies not at once.
 
     Raises:
-        GradatimError: what `busy` made.
+        GradatimError: what `busy` made, or that the file cannot be opened.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
+    try:
+        file = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise GradatimError(
+            "cannot be opened to hold the folder",
+            where=str(path),
+            got=error.strerror,
+            remedy="Remove what lies there, or make it writable",
+        ) from None
+    with file:
         ends_at = time.monotonic() + patience_seconds
         try:
             while not _is_locked(file):

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from gradatim import files
 from gradatim.difficulty.model_scores import BlockScores, null_reasons
@@ -143,7 +143,7 @@ def read_table(store_path: Path, name: str) -> ScoreTable:
         )
     try:
         return ScoreTable.model_validate_json(path.read_bytes())
-    except ValidationError as error:
+    except (OSError, ValueError) as error:
         raise _damaged(path, " ".join(str(error).split())) from None
 
 
@@ -182,8 +182,8 @@ def read_column(
             raise _damaged(path, f"its content hashes to {found}, not {description.fingerprint}")
         for block_ids, scores in _batches(path, BLOCK_ID, column):
             values[block_ids.to_numpy()] = scores.to_numpy(zero_copy_only=False)
-    except (OSError, pa.ArrowException) as error:
-        raise _damaged(path, str(error)) from None
+    except (OSError, ValueError, LookupError, TypeError, pa.ArrowException) as error:
+        raise _damaged(path, " ".join(str(error).split())) from None
     return values
 
 

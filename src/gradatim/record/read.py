@@ -11,15 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradatim.errors import RecordError
-from gradatim.record.spec import SPEC, RunSpec, read_spec
+from gradatim.files import content_hash
+from gradatim.record.lines import REMEDY, read_bytes, read_lines
+from gradatim.record.spec import SPEC, RunSpec, read_named_spec
 from gradatim.record.write import (
     BLOCKS,
     EVENT_KINDS,
     EVENTS,
+    HASHES,
     LOSSES,
     SEGMENTS,
     TIMINGS,
-    read_lines,
+    check_events,
+    check_hash,
 )
 
 CONDITIONS = (
@@ -35,28 +39,55 @@ CONDITIONS = (
 
 @dataclass(frozen=True)
 class Record:
-    """A run folder, read. Tables have fixed columns, so records of different runs stack."""
+    """A run folder, read. Tables have fixed columns, so records of different runs stack.
+
+    Attributes:
+        id: of the run, as it was when it began; None where it did not say.
+    """
 
     folder: Path
     spec: RunSpec
     segments: tuple[dict[str, Any], ...]
     seconds: float
     _events: tuple[dict[str, Any], ...]
+    id: str | None = None
 
     @classmethod
     def read(cls, folder: Path | str) -> Record:
         """Read a run folder; of an unfinished run, a half-written last line is left out.
 
+        The events of a finished run are compared with the hash in the last of them; its blocks and
+        losses are when they are asked for.
+
         Raises:
-            RecordError: no run folder, or a damaged line, named by file and number.
+            RecordError: no run folder, or a damaged file, named with the line where one is.
         """
         folder = Path(folder)
-        spec = read_spec(folder)
+        spec, name = read_named_spec(folder)
         segments = tuple(read_lines(folder / SEGMENTS, required=("segment",)))
         timings = read_lines(folder / TIMINGS, required=("segment", "seconds"))
         seconds = {timing["segment"]: timing["seconds"] for timing in timings}
-        events = tuple(read_lines(folder / EVENTS, required=("event", "step", "progress")))
-        return cls(folder, spec, segments, math.fsum(seconds.values()), events)
+        events = read_lines(
+            folder / EVENTS, required=("event", "step", "progress"), kinds=EVENT_KINDS
+        )
+        record = cls(folder, spec, segments, math.fsum(seconds.values()), tuple(events), name)
+        if record.start is not None and record.start.get("run") not in (name, None):
+            raise RecordError(
+                f"is of another run than {EVENTS} beside it",
+                where=str(folder / SPEC),
+                expected=f"the specification of run {record.start['run']}",
+                got=str(name),
+                remedy=REMEDY,
+            )
+        if record.finish is not None:
+            if record.finish is not events[-1]:
+                raise RecordError(
+                    "is damaged: it goes on after the run has finished",
+                    where=str(folder / EVENTS),
+                    remedy=REMEDY,
+                )
+            check_events(folder / EVENTS, read_bytes(folder / EVENTS), record.finish)
+        return record
 
     @property
     def environment(self) -> dict[str, Any]:
@@ -84,7 +115,7 @@ class Record:
 
     @property
     def finish(self) -> dict[str, Any] | None:
-        """The `finish` event, or None while the run is unfinished."""
+        """The `finish` event, the last one, or None while the run is unfinished."""
         return next(iter(self.events("finish")), None)
 
     @property
@@ -101,12 +132,16 @@ class Record:
 
     def _batches(self, name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
         path = self.folder / name
-        content = path.read_bytes() if path.exists() else b""
+        content = read_bytes(path)
         row_bytes = self.spec.batch_blocks * dtype.itemsize
         num_steps, rest_bytes = divmod(len(content), row_bytes)
         if self.finish is not None and (rest_bytes or num_steps != self.finish["step"]):
             expected, got = f"{self.finish['step']} steps of {row_bytes} bytes", f"{len(content)}"
-            raise RecordError("is damaged", where=str(path), expected=expected, got=got)
+            raise RecordError(
+                "is damaged", where=str(path), expected=expected, got=got, remedy=REMEDY
+            )
+        if self.finish is not None:
+            check_hash(path, content_hash(content), self.finish.get(HASHES, {}).get(name))
         values = np.frombuffer(content[: num_steps * row_bytes], dtype=dtype)
         return values.reshape(num_steps, self.spec.batch_blocks)
 

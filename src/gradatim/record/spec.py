@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from gradatim.clock import Clock, lay_out
 from gradatim.compute import Shape
 from gradatim.errors import RecordError
-from gradatim.files import write_whole
+from gradatim.files import hash_json, write_whole
 from gradatim.recipe import Recipe, ScoresReference, Scoring, scoring_costs
+from gradatim.record.lines import REMEDY
 
 SPEC = "spec.yaml"
 SCHEMA_VERSION = 2
@@ -136,13 +137,20 @@ def run_id(spec: RunSpec) -> str:
 
 
 def write_spec(folder: Path, spec: RunSpec) -> None:
-    """Write `spec.yaml`, whole."""
+    """Write `spec.yaml`, whole: with the run's id, and a checksum of all but the store's path."""
     content = {"schema_version": SCHEMA_VERSION, **spec.model_dump(mode="json")}
+    content["run"] = run_id(spec)
+    content["checksum"] = _checksum(content)
     write_whole(folder / SPEC, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 def read_spec(folder: Path) -> RunSpec:
-    """Read `spec.yaml`.
+    """The specification in `spec.yaml`; raises as `read_named_spec` does."""
+    return read_named_spec(folder)[0]
+
+
+def read_named_spec(folder: Path) -> tuple[RunSpec, str | None]:
+    """Read `spec.yaml`, and the run's id as it was when that was written.
 
     Raises:
         RecordError: it is missing, is no YAML, is of another version, or says something a run
@@ -151,7 +159,11 @@ def read_spec(folder: Path) -> RunSpec:
     path = folder / SPEC
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        version = content.pop("schema_version", 1) if isinstance(content, dict) else None
+        is_mapping = isinstance(content, dict)
+        checksum = content.pop("checksum", None) if is_mapping else None
+        is_whole = checksum is None or checksum == _checksum(content)
+        version = content.pop("schema_version", 1) if is_mapping else None
+        name = content.pop("run", None) if is_mapping else None
         if version not in (SCHEMA_VERSION, None):
             raise RecordError(
                 "the run was left by another version of gradatim",
@@ -160,9 +172,22 @@ def read_spec(folder: Path) -> RunSpec:
                 got=str(version),
                 remedy="Read it with the gradatim that wrote it, or train it anew",
             )
-        return RunSpec.model_validate(content)
+        spec = RunSpec.model_validate(content)
     except FileNotFoundError:
         raise RecordError(f"is no run folder: no {SPEC} in it", where=str(folder)) from None
-    except (yaml.YAMLError, UnicodeDecodeError, ValidationError) as error:
+    except (
+        yaml.YAMLError, OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError,
+    ) as error:  # fmt: skip
         reason = " ".join(str(error).split())
-        raise RecordError("is not a run specification", where=str(path), got=reason) from None
+        raise RecordError(
+            "is not a run specification", where=str(path), got=reason, remedy=REMEDY
+        ) from None
+    if not is_whole:
+        raise RecordError("is damaged: it is not as written", where=str(path), remedy=REMEDY)
+    return spec, name
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    """Over a specification as JSON; a store may be moved, so its path is left out."""
+    store = {name: value for name, value in content["store"].items() if name != "path"}
+    return hash_json(content | {"store": store})

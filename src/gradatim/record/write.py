@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
-import math
 import os
 import platform
 import time
@@ -16,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradatim.errors import RecordError
+from gradatim.files import content_hash
+from gradatim.record.lines import REMEDY, json_line, opened, read_bytes, read_lines
 
 EVENT_KINDS = ("start", "step", "evaluate", "sample", "finish", "not_finite")
 
@@ -23,9 +23,11 @@ SEGMENTS, TIMINGS = "segments.jsonl", "timings.jsonl"
 EVENTS, BLOCKS, LOSSES = "events.jsonl", "blocks.bin", "losses.bin"
 RESUMED_FILES = (EVENTS, BLOCKS, LOSSES)  # cut back on resume; the clock never runs backwards
 
-LIBRARIES = ("gradatim", "torch", "numpy", "tokenizers")  # those on the way of a run
+_BYTES_AT_ONCE = 1 << 20
 
-_REMEDY = "Delete the run folder to start the run again"
+HASHES = "hashes"  # the last key of the last event
+
+LIBRARIES = ("gradatim", "torch", "numpy", "tokenizers")  # those on the way of a run
 
 
 def environment() -> dict[str, Any]:
@@ -49,9 +51,9 @@ def _version(library: str) -> str | None:
 class RunWriter:
     """Appends to a run folder. Lines are buffered until `flush`.
 
-    A checkpoint is `flush(sync=True)`, then `offsets()`; resuming is `truncate(offsets)` before
-    anything is appended. Each writer is one segment of the run, with the environment it runs in and
-    its own `clock` (seconds from any origin).
+    A checkpoint is `flush(sync=True)`, then `offsets()` and `hashes()`; resuming is `truncate` to
+    both before anything is appended. Each writer is one segment of the run, with the environment it
+    runs in and its own `clock` (seconds from any origin).
     """
 
     def __init__(
@@ -63,15 +65,16 @@ class RunWriter:
     ) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._hashes = {name: _hash_of(self.folder / name) for name in RESUMED_FILES}
         for name in (SEGMENTS, TIMINGS):
             _drop_half_line(self.folder / name)
         self._segment = len(read_lines(self.folder / SEGMENTS, required=("segment",)))
-        with (self.folder / SEGMENTS).open("ab") as file:
-            file.write(_json_line({"segment": self._segment, **(environment or {})}))
+        with opened(self.folder / SEGMENTS, "ab") as file:
+            file.write(json_line({"segment": self._segment, **(environment or {})}))
             file.flush()
             os.fsync(file.fileno())
         self._files: dict[str, BinaryIO] = {
-            name: (self.folder / name).open("ab") for name in (*RESUMED_FILES, TIMINGS)
+            name: opened(self.folder / name, "ab") for name in (*RESUMED_FILES, TIMINGS)
         }
         self._clock = clock
         self._started_seconds = clock()
@@ -79,23 +82,28 @@ class RunWriter:
     def append(self, event: Mapping[str, Any]) -> None:
         """Append one event; it carries at least `event`, `step` and `progress`.
 
-        JSON has no NaN: numbers that are not finite are written as null.
+        JSON has no NaN: numbers that are not finite are written as null. The last event, `finish`,
+        gets the hashes of the three files as they are before these hashes.
         """
         assert event["event"] in EVENT_KINDS, event["event"]
         assert {"step", "progress"} <= event.keys(), event
-        self._files[EVENTS].write(_json_line(event))
+        line = json_line(event)
+        if event["event"] == "finish":
+            self._write(EVENTS, line[:-2])  # without the brace and the line end
+            line = b"," + json_line({HASHES: self.hashes()})[1:]
+        self._write(EVENTS, line)
 
     def append_blocks(self, block_ids: NDArray[Any], losses_nats: NDArray[Any]) -> None:
         """Append one step's drawn blocks and their mean losses, both of shape [batch_blocks]."""
         assert block_ids.shape == losses_nats.shape, (block_ids.shape, losses_nats.shape)
-        self._files[BLOCKS].write(np.asarray(block_ids, dtype="<u4").tobytes())
-        self._files[LOSSES].write(np.asarray(losses_nats, dtype="<f4").tobytes())
+        self._write(BLOCKS, np.asarray(block_ids, dtype="<u4").tobytes())
+        self._write(LOSSES, np.asarray(losses_nats, dtype="<f4").tobytes())
 
     def append_timing(self, *, step: int, tokens: int) -> None:
         """Note the seconds since this writer was opened, beside the step and tokens reached."""
         seconds = round(self._clock() - self._started_seconds, 6)
         timing = {"segment": self._segment, "step": step, "tokens": tokens, "seconds": seconds}
-        self._files[TIMINGS].write(_json_line(timing))
+        self._files[TIMINGS].write(json_line(timing))
 
     def flush(self, sync: bool = False) -> None:
         """Hand what was appended to the system; with `sync`, wait until the disk has it."""
@@ -108,21 +116,41 @@ class RunWriter:
         """Bytes appended so far, by file name; `timings.jsonl` is not among them."""
         return {name: self._files[name].tell() for name in RESUMED_FILES}
 
-    def truncate(self, offsets: Mapping[str, int]) -> None:
-        """Cut the files back to noted offsets; a file not named is emptied.
+    def hashes(self) -> dict[str, str]:
+        """Hashes of the bytes appended so far, by file name, kept up while they are appended."""
+        return {name: content.hexdigest() for name, content in self._hashes.items()}
+
+    def check(self) -> None:
+        """Read what was appended and compare it with its hashes.
 
         Raises:
-            RecordError: a file is shorter than the offset; nothing has been cut then.
+            RecordError: a file is not as it was written.
         """
         self.flush()
-        for name in RESUMED_FILES:
-            size = (self.folder / name).stat().st_size
-            if size < offsets.get(name, 0):
-                problem = f"has {size} bytes, the checkpoint says {offsets[name]}"
-                raise RecordError(problem, where=str(self.folder / name), remedy=_REMEDY)
+        for name, expected in self.hashes().items():
+            check_hash(self.folder / name, _hash_of(self.folder / name), expected)
+
+    def truncate(self, offsets: Mapping[str, int], hashes: Mapping[str, str] | None = None) -> None:
+        """Cut the files back to noted offsets; a file not named is emptied.
+
+        Args:
+            offsets: what `offsets` gave.
+            hashes: what `hashes` gave then, compared before anything is cut.
+
+        Raises:
+            RecordError: a file is shorter than the offset, or is not as it was written; nothing
+                has been cut then.
+        """
+        self.flush()
+        kept = check_beginnings(self.folder, offsets, hashes or {})
         for name in RESUMED_FILES:
             self._files[name].truncate(offsets.get(name, 0))
             self._files[name].seek(0, os.SEEK_END)
+        self._hashes = kept
+
+    def _write(self, name: str, content: bytes) -> None:
+        self._files[name].write(content)
+        self._hashes[name].update(content)
 
     def close(self) -> None:
         """Flush and close every file."""
@@ -136,48 +164,65 @@ class RunWriter:
         self.close()
 
 
-def read_lines(path: Path, *, required: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Parsed JSON lines; a last line without its line end was cut off by a kill and is dropped."""
-    if not path.exists():
-        return []
-    *lines, _cut_off = path.read_bytes().split(b"\n")
-    parsed = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            value = json.loads(line)
-        except ValueError:
-            value = None
-        if not isinstance(value, dict) or not value.keys() >= set(required):
-            raise RecordError(
-                "is damaged",
-                where=f"{path}, line {number}",
-                expected=f"a JSON object with {', '.join(required)}",
-                got=repr(line[:60].decode("utf-8", "replace")),
-                remedy=_REMEDY,
-            )
-        parsed.append(value)
-    return parsed
+def check_beginnings(
+    folder: Path, offsets: Mapping[str, int], hashes: Mapping[str, str]
+) -> dict[str, Any]:
+    """The files of an unfinished run up to noted offsets as hashes, compared with those noted.
+
+    Raises:
+        RecordError: a file is shorter than the offset, or is not as it was written.
+    """
+    found = {}
+    for name in RESUMED_FILES:
+        path, num_bytes = folder / name, offsets.get(name, 0)
+        size = path.stat().st_size if path.exists() else 0
+        if size < num_bytes:
+            problem = f"has {size} bytes, the checkpoint says {num_bytes}"
+            raise RecordError(problem, where=str(path), remedy=REMEDY)
+        found[name] = _hash_of(path, num_bytes)
+        check_hash(path, found[name], hashes.get(name))
+    return found
+
+
+def check_events(path: Path, content: bytes, finish: Mapping[str, Any]) -> None:
+    """Compare the events of a finished run with the hash in the last of them.
+
+    Raises:
+        RecordError: they are not as they were written.
+    """
+    hashed, _, _ = content.rpartition(f',"{HASHES}":'.encode())
+    check_hash(path, content_hash(hashed), finish.get(HASHES, {}).get(EVENTS))
+
+
+def check_hash(path: Path, found: Any, expected: str | None) -> None:
+    """Compare what a file holds with what its run noted; None where it noted nothing.
+
+    Raises:
+        RecordError: the file is not as it was written.
+    """
+    if expected is not None and found.hexdigest() != expected:
+        raise RecordError(
+            "is damaged: it is not as it was written",
+            where=str(path),
+            expected=f"content that hashes to {expected}",
+            got=found.hexdigest(),
+            remedy=REMEDY,
+        )
+
+
+def _hash_of(path: Path, num_bytes: int | None = None) -> Any:
+    """The hash of a file, or of its first bytes, to be gone on with; a little memory."""
+    found = content_hash()
+    left = path.stat().st_size if num_bytes is None and path.is_file() else num_bytes or 0
+    if path.exists():
+        with opened(path, "rb") as file:
+            while content := file.read(min(left, _BYTES_AT_ONCE)):
+                found.update(content)
+                left -= len(content)
+    return found
 
 
 def _drop_half_line(path: Path) -> None:
-    content = path.read_bytes() if path.exists() else b""
+    content = read_bytes(path)
     if content and not content.endswith(b"\n"):
         os.truncate(path, content.rfind(b"\n") + 1)
-
-
-def _json_line(content: Mapping[str, Any]) -> bytes:
-    text = json.dumps(_plain(content), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode() + b"\n"
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON can carry it: numpy unwrapped, numbers that are not finite as None."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

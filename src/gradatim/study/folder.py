@@ -13,14 +13,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from gradatim.errors import MismatchError, RecordError
-from gradatim.files import write_json
+from gradatim.files import hash_json, write_json
 from gradatim.record.read import Record
 from gradatim.record.spec import SPEC, RunSpec, run_id
 
 STUDY_FILE = "study.yaml"
 SCHEMA_VERSION = 2
-_INDEX = "study.json"
+STUDY_INDEX = "study.json"
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ class StudyIndex:
 
     def write(self, folder: Path) -> None:
         """Write the index, whole or not at all."""
-        write_json(folder / _INDEX, {"schema_version": SCHEMA_VERSION, **asdict(self)})
+        content = json.loads(json.dumps({"schema_version": SCHEMA_VERSION, **asdict(self)}))
+        write_json(folder / STUDY_INDEX, content | {"checksum": hash_json(content)})
 
     @classmethod
     def read(cls, folder: Path) -> StudyIndex:
@@ -79,9 +82,11 @@ class StudyIndex:
         Raises:
             RecordError: the folder is not a study's, or its index is damaged or of another version.
         """
-        path = folder / _INDEX
+        path = folder / STUDY_INDEX
         try:
             values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            checksum = values.pop("checksum", None)
+            is_whole = checksum is None or checksum == hash_json(values)
             version = values.pop("schema_version", 1)
             if version != SCHEMA_VERSION:
                 raise RecordError(
@@ -91,19 +96,21 @@ class StudyIndex:
                     got=str(version),
                     remedy="Read it with the gradatim that wrote it, or run it in a new folder",
                 )
-            return cls(**values | {"runs": tuple(ExpectedRun(**run) for run in values["runs"])})
+            if not is_whole:
+                raise ValueError("it is not as it was written")
+            return TypeAdapter(StudyIndex).validate_python(values)
         except FileNotFoundError:
             raise RecordError(
                 "is not the folder of a study",
                 where=str(folder),
-                expected=f"a {_INDEX} in it",
+                expected=f"a {STUDY_INDEX} in it",
                 remedy="Run `gradatim study STUDY.yaml` first",
             ) from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise RecordError(
                 "is damaged",
                 where=str(path),
-                got=f"{type(error).__name__}: {error}",
+                got=f"{type(error).__name__}: {' '.join(str(error).split())}",
                 remedy="Run `gradatim study STUDY.yaml` again: finished runs are kept",
             ) from None
 
@@ -114,7 +121,7 @@ def check_device(index: StudyIndex, folder: Path) -> None:
     Raises:
         MismatchError: naming both.
     """
-    if not (folder / _INDEX).exists():
+    if not (folder / STUDY_INDEX).exists():
         return
     before = StudyIndex.read(folder)
     if before.device != index.device:
@@ -136,7 +143,14 @@ def read_study(folder: Path) -> tuple[list[Record], list[str]]:
     records, missing = [], []
     for run in StudyIndex.read(folder).runs:
         path = folder / "runs" / run.id
-        record = Record.read(path) if (path / SPEC).is_file() else None
+        record = Record.read(path) if (path / SPEC).exists() else None
+        if record is not None and record.id not in (run.id, None):
+            raise RecordError(
+                "holds another run than its name says",
+                where=str(path),
+                got=str(record.id),
+                remedy="Remove the folder and run `gradatim study` again",
+            )
         if record is not None and record.is_finished:
             records.append(record)
         else:

@@ -16,7 +16,7 @@ import json
 import re
 import shutil
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ class Checkpoint:
         ledger: what `Ledger.state()` gave.
         offsets: how far the record's files are valid, bytes by file.
         fingerprints: of the store, the difficulty and the specification trained on.
+        hashes: of the record's files as far as they are valid, by file.
     """
 
     step: int
@@ -60,6 +61,7 @@ class Checkpoint:
     ledger: Mapping[str, Any]
     offsets: Mapping[str, int]
     fingerprints: Mapping[str, str]
+    hashes: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_checkpoint(
@@ -89,6 +91,7 @@ def write_checkpoint(
             "step": checkpoint.step,
             "ledger": checkpoint.ledger,
             "offsets": checkpoint.offsets,
+            "hashes": checkpoint.hashes,
             "fingerprints": checkpoint.fingerprints,
             "curriculum": _without_arrays(checkpoint.curriculum, arrays),
         }
@@ -110,13 +113,21 @@ def latest_step(run_folder: Path) -> int | None:
     """Steps complete at the latest checkpoint, or None where there is none yet.
 
     Raises:
-        RecordError: `latest` names no checkpoint.
+        RecordError: `latest` names no checkpoint, or cannot be read.
     """
     latest = run_folder / "checkpoints" / "latest"
-    if not latest.exists():
+    try:
+        name = latest.read_bytes().decode("utf-8", "replace").strip()
+    except FileNotFoundError:
         return None
-    name = latest.read_bytes().decode("utf-8", "replace").strip()
-    if not re.fullmatch(rf"{_PREFIX}\d{{8,}}", name):
+    except OSError as error:  # it, or the folder it lies in, is something else
+        raise RecordError(
+            "cannot be read",
+            where=str(latest),
+            got=error.strerror,
+            remedy="Remove the run folder to train anew",
+        ) from None
+    if not re.fullmatch(rf"{_PREFIX}\d{{8,}}", name) or not (latest.parent / name).exists():
         raise RecordError(
             "names no checkpoint",
             where=str(latest),
@@ -174,6 +185,7 @@ def read_checkpoint(run_folder: Path, step: int | None = None) -> Checkpoint | N
         ledger=state["ledger"],
         offsets=state["offsets"],
         fingerprints=state["fingerprints"],
+        hashes=state.get("hashes", {}),
     )
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 from gradatim.blocks.store import Store
 from gradatim.errors import RecordError
+from gradatim.record.lines import REMEDY
 from gradatim.record.read import Record
+from gradatim.record.write import BLOCKS
 
 
 def explain(
@@ -37,6 +39,14 @@ def explain(
             got=str(step),
         )
     store = store or Store.open(Path(record.spec.store.path))
+    if (largest := int(blocks[step - 1].max())) >= store.num_blocks:
+        raise RecordError(
+            "is damaged: it names a block that the store does not have",
+            where=str(record.folder / BLOCKS),
+            expected=f"ids below {store.num_blocks}",
+            got=str(largest),
+            remedy=REMEDY,
+        )
     reading_age = store.column("reading_age")
     level, source = store.labels("level"), store.labels("source")
     rows = [

@@ -105,6 +105,7 @@ def train(
                 run.restore()
                 if layout.is_writer:
                     run.writer = stack.enter_context(run.open_record())
+                    run.writer.truncate(run.offsets, run.hashes)
             run.go(on_progress, stop_after_steps)
             layout.wait_for_all()
     return Record.read(folder)
@@ -165,6 +166,7 @@ class _Run:
             self.clock.checkpoint_steps(wanted.checkpoint_every_fraction) | self.kept_steps
         )
         self.offsets: Mapping[str, int] = {}
+        self.hashes: Mapping[str, str] = {}
 
     def new_curriculum(self) -> Curriculum:
         """The run's curriculum before its first draw."""
@@ -205,6 +207,7 @@ class _Run:
             "start",
             progress=0.0,
             flops=0.0,
+            run=self.fingerprints["spec"],
             plan=dict(self.curriculum.plan),
             objective=recipe.objective.sentence,
             network=recipe.network.sentence,
@@ -269,7 +272,7 @@ class _Run:
             return
         assert self.ledger.accounts() == self.clock.accounts(self.step), "the plan was not followed"
         del self.curriculum  # its replay needs as much memory
-        self.writer.flush()
+        self.writer.check()  # what the order is judged by
         record = Record.read(self.folder)
         evaluations = record.events("evaluate")
         self._append(
@@ -336,6 +339,7 @@ class _Run:
             curriculum=self.curriculum.state(),
             ledger=self.ledger.state(),
             offsets=self.writer.offsets(),
+            hashes=self.writer.hashes(),
             fingerprints=self.fingerprints,
         )
         write_checkpoint(
@@ -346,15 +350,13 @@ class _Run:
         )
 
     def open_record(self) -> RunWriter:
-        """The record, cut back to where this process goes on."""
+        """The record, to be cut back to where this process goes on."""
         for folder in (self.folder, self.folder / "checkpoints"):
             remove_partial(folder)
         write_spec(self.folder, self.spec)
         facts = device_facts(self.layout.device, self.stepper.dtype)
         processes = {"num_processes": self.layout.num_processes}
-        writer = RunWriter(self.folder, environment=environment() | facts | processes)
-        writer.truncate(self.offsets)
-        return writer
+        return RunWriter(self.folder, environment=environment() | facts | processes)
 
     def restore(self) -> None:
         """Go back to the latest checkpoint where there is one, in every process.
@@ -367,6 +369,7 @@ class _Run:
         if checkpoint is not None:
             check_same_data(checkpoint.fingerprints, self.fingerprints, self.folder)
             self.step, self.offsets = checkpoint.step, checkpoint.offsets
+            self.hashes = checkpoint.hashes
             self.ledger.restore(checkpoint.ledger)
             self.curriculum.restore(checkpoint.curriculum)
             self.stepper.state.restore(checkpoint.groups)

@@ -193,11 +193,16 @@ def report(folder: Path | str, path: Path | str | None = None) -> Path:
     Args:
         folder: a study's folder.
         path: the HTML file, `<folder>/report.html` by default; a folder of CSV goes beside it.
+
+    Raises:
+        RecordError: there are no finished runs, or one is damaged.
+        MismatchError: the store is another one than the runs'.
+        StoreError: it is damaged.
     """
-    from gradatim.blocks.store import Store
     from gradatim.report.page import report as write_report
     from gradatim.study.feeding import feeding
     from gradatim.study.folder import STUDY_FILE, StudyIndex, read_study
+    from gradatim.study.single import open_store
 
     folder = Path(folder)
     index = StudyIndex.read(folder)
@@ -209,7 +214,7 @@ def report(folder: Path | str, path: Path | str | None = None) -> Path:
         laws=fit(folder),
         title=index.question or index.name,
         study_yaml=(folder / STUDY_FILE).read_text(encoding="utf-8"),
-        feeding=feeding(records, Store.open(Path(records[0].spec.store.path))),
+        feeding=feeding(records, open_store(records[0].spec)),
         missing=missing,
     )
 
@@ -274,7 +279,7 @@ def export(run_folder: Path | str, destination: Path | str) -> Path:
     save_hf(
         load_network(Path(run_folder)),
         Path(destination),
-        tokenizer_path=Path(store.path) / "tokenizer.json",
+        tokenizer_path=store.tokenizer_path,
     )
     return Path(destination)
 
