@@ -217,6 +217,26 @@ def report(
 
 
 @app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="A store, a run, or the folder of a study.")],
+    as_json: AsJson = False,
+) -> None:
+    """Read a store, a run or a study whole and say what is damaged.
+
+    Example: gradatim check out/demo
+    """
+    found = verbs.check(folder)
+    damaged = [checked.error for checked in found if checked.error is not None]
+    if as_json:
+        print_json([{"part": str(c.part), "error": c.error and str(c.error)} for c in found])
+    else:
+        for checked in found:
+            typer.echo(f"damaged  {checked.error}" if checked.error else f"whole    {checked.part}")
+    if damaged:
+        raise typer.Exit(damaged[0].exit_code)
+
+
+@app.command()
 def evaluate(
     run: RunFolder,
     num_blocks: Annotated[int, typer.Option(help="Held-out blocks.")] = 512,

@@ -4,6 +4,7 @@ This is where the stations meet: a verb reads what one station left on disk and 
 Stations are imported on demand, so that `gradatim compare` does not wait for torch.
 """
 
+from gradatim.verbs.check import check
 from gradatim.verbs.scores import score, score_blocks, score_report
 from gradatim.verbs.studies import (
     build,
@@ -21,6 +22,7 @@ from gradatim.verbs.studies import (
 
 __all__ = [
     "build",
+    "check",
     "compare",
     "demo",
     "evaluate",
