@@ -101,7 +101,9 @@ def test_evaluations_come_first_at_or_after_their_points(num_steps: int, num_poi
         assert clock.progress(step) >= point
         assert step == 0 or clock.progress(step - 1) < point
     assert max(clock.checkpoint_steps(1 / num_points)) == num_steps
-    assert sum(map(clock.is_logged, range(1, num_steps + 1))) <= 501
+    assert sum(map(clock.is_logged, range(1, num_steps + 1))) <= 502
+    assert clock.is_logged(1)
+    assert clock.is_logged(num_steps)
 
 
 @st.composite
@@ -142,12 +144,12 @@ def test_any_budget_is_met_to_within_one_step(
 
 
 @given(clocks())
-def test_every_border_falls_within_one_step_of_its_progress(
+def test_every_border_falls_within_two_steps_of_its_progress(
     case: tuple[Clock, float, int, list[Fraction]],
 ) -> None:
     clock, _, dearest, borders = case
     changes = np.cumsum([stretch.num_steps for stretch in clock.stretches])[:-1].tolist()
-    slack = dearest / (clock.budget_flops - clock.flops_before)
+    slack = 2 * dearest / (clock.budget_flops - clock.flops_before)
     for step in changes:
         at = clock.timeline_progress(step)
         assert any(border - slack <= at <= border + slack for border in borders), (at, borders)

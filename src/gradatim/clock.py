@@ -175,7 +175,7 @@ class Clock:
 
     def checkpoint_steps(self, every_fraction: float) -> frozenset[int]:
         """Write a checkpoint once so many steps are complete."""
-        return frozenset(map(self.first_step, _shares(max(1, round(1 / every_fraction))))) - {0}
+        return frozenset(map(self.first_step, _shares(round(1 / every_fraction)))) - {0}
 
     def kept_steps(self, progresses: Sequence[float]) -> frozenset[int]:
         """The steps, at least 1, that first reach these points of progress."""
@@ -202,8 +202,8 @@ def lay_out(
 
     A border of a timeline at progress p falls on the first step that begins at p or later. Progress
     is a share of what the steps cost in all, which depends on where the borders fall; so they are
-    laid until both agree. Where growth leaves no such plan, a border is off by less than the
-    dearest step.
+    laid until both agree. Where growth leaves no such plan, a border is off by less than two of the
+    dearest steps.
 
     Args:
         recipe: its network timeline gives the shapes, its objective the charges besides.
