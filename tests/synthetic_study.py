@@ -10,7 +10,6 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-import polars as pl
 
 from gradatim.compute import num_matmul_parameters, rung_shape, training_flops
 from gradatim.record.read import Record, read_records
@@ -86,7 +85,9 @@ def _control(arm: str, data: dict[str, Any]) -> dict[str, str] | None:
     return {"of": arm.removesuffix(f"-{kind}"), "kind": kind} if kind else None
 
 
-def feeding_of(arms: dict[str, dict[str, Any]], rungs: tuple[str, ...] = RUNGS) -> pl.DataFrame:
+def feeding_of(
+    arms: dict[str, dict[str, Any]], rungs: tuple[str, ...] = RUNGS
+) -> list[dict[str, Any]]:
     """Shares of levels over progress, as the stages say, with some unevenness."""
     rows = []
     random = np.random.default_rng(0)
@@ -108,7 +109,7 @@ def feeding_of(arms: dict[str, dict[str, Any]], rungs: tuple[str, ...] = RUNGS) 
                 for level, share in zip(LEVELS, counts / counts.sum(), strict=True):
                     rows.append((arm, rung, progress, f"level {level}", float(share)))
     names = ["arm", "rung", "progress", "label", "share"]
-    return pl.DataFrame(rows, schema=names, orient="row")
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _write_run(

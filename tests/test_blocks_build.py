@@ -121,7 +121,7 @@ def test_spans_lead_back_to_the_documents(store: Store, corpus: Path) -> None:
 def test_the_source_is_that_of_most_bytes(store: Store) -> None:
     for block_id, row in enumerate(rows_of(store)):
         spans = row["spans"]
-        num_bytes = store.token_bytes[store.tokens[block_id]].astype(int)
+        num_bytes = store.vocabulary.num_bytes[store.tokens[block_id]].astype(int)
         ends = [span["start_token"] for span in spans[1:]] + [store.block_tokens]
         totals = {"even": 0, "odd": 0}
         for span, end in zip(spans, ends, strict=True):

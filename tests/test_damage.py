@@ -369,7 +369,7 @@ def content_of(path: Path) -> list[Any]:
         [store.text(block_id) for block_id in range(0, store.num_blocks, 50)],
         store.tasks(),
         store.tokenizer_path.name,
-        store.token_bytes.tobytes(),
+        store.vocabulary.num_bytes.tobytes(),
     ]
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gradatim.errors import SpecError
 from gradatim.recipe import Recipe
+from gradatim.settings import read_yaml
 from gradatim.timelines.data.ceiling import Ceiling
 from gradatim.timelines.data.stages import Stages
 from gradatim.timelines.rate import Rate, rate_factor
@@ -23,6 +24,10 @@ RECIPES = [
 ]
 
 
+def from_yaml(text: str) -> Recipe:
+    return Recipe.parse(read_yaml(text, where="x.yaml"), where="x.yaml")
+
+
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.data.kind)
 def test_a_recipe_goes_to_yaml_and_back(recipe: Recipe, tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
@@ -32,7 +37,7 @@ def test_a_recipe_goes_to_yaml_and_back(recipe: Recipe, tmp_path: Path) -> None:
 
 
 def test_the_empty_recipe_is_the_plain_baseline() -> None:
-    recipe = Recipe.from_yaml("")
+    recipe = from_yaml("")
     assert recipe == Recipe()
     kinds = (recipe.data.kind, recipe.objective.kind, recipe.network.kind, recipe.rate.kind)
     assert kinds == ("uniform", "next_token", "fixed", "cosine")
@@ -40,10 +45,8 @@ def test_the_empty_recipe_is_the_plain_baseline() -> None:
 
 def test_fingerprints_tell_recipes_apart_and_not_their_spelling() -> None:
     assert len({recipe.fingerprint for recipe in RECIPES}) == len(RECIPES)
-    short = Recipe.from_yaml("data: {kind: ceiling}\nrate: {peak: 1e-3}")
-    long = Recipe.from_yaml(
-        "rate: {peak: 0.001, kind: cosine}\ndata: {pacing: linear, kind: ceiling}"
-    )
+    short = from_yaml("data: {kind: ceiling}\nrate: {peak: 1e-3}")
+    long = from_yaml("rate: {peak: 0.001, kind: cosine}\ndata: {pacing: linear, kind: ceiling}")
     assert short.fingerprint == long.fingerprint
     one, other = (
         Stages(stages=[{"until": 1, "weights": weights}])
@@ -55,7 +58,7 @@ def test_fingerprints_tell_recipes_apart_and_not_their_spelling() -> None:
 def test_the_recipe_in_the_docs_can_be_meant() -> None:
     page = Path(__file__).parents[1] / "docs" / "concepts.md"
     text = page.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
-    assert Recipe.from_yaml(text).data == Ceiling()
+    assert from_yaml(text).data == Ceiling()
 
 
 @pytest.mark.parametrize(
@@ -107,7 +110,7 @@ def test_the_recipe_in_the_docs_can_be_meant() -> None:
 )
 def test_a_recipe_that_cannot_be_meant_is_named(text: str, message: str) -> None:
     with pytest.raises(SpecError) as caught:
-        Recipe.from_yaml(text, where="x.yaml")
+        from_yaml(text)
     assert message in str(caught.value)
 
 

@@ -167,7 +167,7 @@ def test_hostile_text_stays_text_everywhere(tmp_path: Path) -> None:
         texts=((EVIL, EVIL),),
         sources=(EVIL, "plain"),
     )
-    feeding = feeding_of(arms, RUNGS[:2]).with_columns(label=pl.lit(EVIL) + pl.col("label"))
+    feeding = [row | {"label": EVIL + row["label"]} for row in feeding_of(arms, RUNGS[:2])]
     html = written(
         hostile,
         tmp_path / "report.html",
@@ -233,7 +233,7 @@ def test_a_study_of_one_arm_one_rung_one_seed_still_has_a_page(tmp_path: Path) -
     alone = write_study(
         tmp_path / "runs", arms={"uniform": ARMS["uniform"]}, rungs=RUNGS[:1], num_seeds=1, texts=()
     )
-    html = written(alone, tmp_path / "report.html", feeding=None, study_yaml=None, missing=())
+    html = written(alone, tmp_path / "report.html", feeding=(), study_yaml=None, missing=())
     text = Outline(html).text
     assert "There is nothing to compare" in text
     assert "With one seed there is no measure of noise" in text

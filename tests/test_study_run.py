@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import yaml
 from rich.console import Console
@@ -64,7 +65,7 @@ def test_a_study_runs_and_is_not_run_again(world_store: Store, tmp_path: Path) -
     assert len(again.records) == 4
     assert {path: path.stat().st_mtime_ns for path in files} == before
 
-    table = feeding(result.records, world_store)
+    table = pl.DataFrame(feeding(result.records, world_store))
     assert set(table["label"].unique()) <= {f"band {band}" for band in range(1, 6)}
     for (_arm, _progress), rows in table.group_by("arm", "progress"):
         assert rows["share"].sum() == pytest.approx(1.0)

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from gradatim import streams
 from gradatim.errors import MismatchError, SpecError
 from gradatim.streams import Stream
-from gradatim.timelines.data.check import consumed, multiset_hash, order_hash, replay, used_fraction
+from gradatim.timelines.data.check import consumed, multiset_hash, order_hash, used_fraction
 from gradatim.timelines.data.door import BlockTable
 from gradatim.timelines.data.kinds import DataTimeline, make_curriculum
 from gradatim.timelines.data.pool import Pool
@@ -77,14 +77,9 @@ def progresses(num_steps: int) -> list[float]:
 
 
 def run(spec: DataTimeline, table: BlockTable, num_steps: int, batch: int, seed: int = 0) -> Any:
-    return replay(
-        spec,
-        table,
-        progresses(num_steps),
-        num_blocks=batch,
-        num_draws=num_steps * batch,
-        seed=seed,
-    )
+    curriculum = make_curriculum(spec, table, num_draws=num_steps * batch, seed=seed)
+    drawn = [curriculum.draw(progress, batch) for progress in progresses(num_steps)]
+    return np.array(drawn, dtype=np.uint32).reshape(-1, batch)
 
 
 # The numbers

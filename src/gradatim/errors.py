@@ -113,6 +113,22 @@ class MissingExtraError(GradatimError):
     exit_code = 9
 
 
+def check_version(found: Any, expected: int, where: object, error: type[GradatimError]) -> None:
+    """Refuse what another version of gradatim wrote.
+
+    Raises:
+        GradatimError: of the kind given, naming both versions.
+    """
+    if found != expected:
+        raise error(
+            "was left by another version of gradatim",
+            where=str(where),
+            expected=f"schema_version {expected}",
+            got=str(found),
+            remedy="Make it anew, or read it with the gradatim that wrote it",
+        )
+
+
 _ABSENT = object()
 
 

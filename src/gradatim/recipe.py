@@ -19,7 +19,7 @@ from typing import Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from gradatim.settings import read_yaml, read_yaml_file, validated
+from gradatim.settings import read_yaml_file, validated
 from gradatim.timelines.data.kinds import DataTimeline
 from gradatim.timelines.data.uniform import Uniform
 from gradatim.timelines.network import FixedNetwork
@@ -107,11 +107,6 @@ class Recipe(BaseModel):
     def parse(cls, values: Mapping[str, Any], *, where: str) -> Self:
         """A recipe from nested mappings; raises `SpecError` that begins with `where`."""
         return validated(cls, values, where=where)
-
-    @classmethod
-    def from_yaml(cls, text: str, *, where: str = "recipe") -> Self:
-        """A recipe from YAML; raises `SpecError` that begins with `where`."""
-        return cls.parse(read_yaml(text, where=where), where=where)
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -68,7 +68,9 @@ def arrays_of(file: Path, name: str, rows: range) -> Iterator[pa.Array]:
 
 def _read_arrays(file: Path, name: str, rows: range) -> Iterator[pa.Array]:
     with file.open("rb") as raw, pq.ParquetFile(raw, read_dictionary=[name]) as table:
-        expected = _written_checksums(file.parent, table.metadata)
+        shape = (table.num_row_groups, table.metadata.num_columns)
+        behind_blocks = 4 * table.metadata.num_rows
+        expected = np.memmap(file.with_name(CHECKSUMS), "<u4", "r", behind_blocks, shape)
         at = table.schema.names.index(name)
         start = 0
         for group in range(table.num_row_groups):
@@ -76,7 +78,7 @@ def _read_arrays(file: Path, name: str, rows: range) -> Iterator[pa.Array]:
             first, last = max(rows.start, start), min(rows.stop, stop)
             if first < last:
                 column = table.metadata.row_group(group).column(at)
-                if expected is not None and _chunk_checksum(raw, column) != expected[group, at]:
+                if _chunk_checksum(raw, column) != expected[group, at]:
                     raise ValueError("is not as it was written")
                 column = table.read_row_group(group, columns=[name])[name]
                 yield from column.slice(first - start, last - first).chunks
@@ -98,15 +100,6 @@ def column_checksums(file: Path) -> NDArray[np.uint32]:
 def _chunk_checksum(raw: BinaryIO, column: pq.ColumnChunkMetaData) -> int:
     raw.seek(column.dictionary_page_offset or column.data_page_offset)
     return zlib.crc32(raw.read(column.total_compressed_size))
-
-
-def _written_checksums(store: Path, table: pq.FileMetaData) -> NDArray[np.uint32] | None:
-    """What `column_checksums` gave at the build; None where the build did not ask."""
-    file = store / CHECKSUMS
-    if not file.exists():
-        return None
-    shape = (table.num_row_groups, table.num_columns)
-    return np.memmap(file, "<u4", "r", offset=4 * table.num_rows, shape=shape)
 
 
 def coded_labels(

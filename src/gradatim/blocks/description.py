@@ -19,10 +19,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gradatim.errors import StoreError
+from gradatim.errors import StoreError, check_version
 from gradatim.files import content_hash, hash_file, hash_json, write_whole
 
-SCHEMA_VERSION = 3  # 1 did not write down the ranges of the splits, 2 had no checksums
+SCHEMA_VERSION = 3
 
 TOKENS, CHECKSUMS, BLOCKS, TOKENIZER = (
     "tokens.bin", "checksums.bin", "blocks.parquet", "tokenizer.json",
@@ -37,7 +37,7 @@ class StoreDescription(BaseModel):
         splits: of each split the first id and the one after its last.
         fingerprint: of tokens, block table, tokenizer and tasks: of what a run can see.
         corpus_fingerprint: of the content of the corpus files, or of the graded world's settings.
-        checksums: what `checksums_of` gave at the build; none before version 3.
+        checksums: what `checksums_of` gave at the build.
         settings: the `StoreSpec` asked for.
         inputs: the corpus files as they were: name, bytes, time of change, hash.
         report: what the build did: counts, losses of text, seconds a stage.
@@ -55,15 +55,10 @@ class StoreDescription(BaseModel):
     fingerprint: str
     corpus_fingerprint: str
     tokenizer_fingerprint: str
-    checksums: dict[str, str] = {}
+    checksums: dict[str, str]
     settings: dict[str, Any]
     inputs: list[dict[str, Any]]
     report: dict[str, Any]
-
-    @property
-    def has_checksums(self) -> bool:
-        """Whether the store can tell that it is damaged; one of an older version cannot."""
-        return self.schema_version >= 3
 
 
 class Task(BaseModel):
@@ -106,18 +101,8 @@ def read_description(path: Path) -> StoreDescription:
         )
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        version = content.get("schema_version")
-        if version == 1:
-            content["splits"] = ranges_of(content["report"]["num_blocks"])
-        elif version not in (2, SCHEMA_VERSION):
-            raise StoreError(
-                "the store is of another version",
-                where=str(file),
-                expected=f"schema_version {SCHEMA_VERSION}",
-                got=str(version),
-                remedy="Build it anew with this gradatim",
-            )
-        if version == SCHEMA_VERSION and content.pop("checksum") != hash_json(content):
+        check_version(content.get("schema_version"), SCHEMA_VERSION, file, StoreError)
+        if content.pop("checksum") != hash_json(content):
             raise damaged(path, f"{DESCRIPTION} is not as it was written")
         return StoreDescription.model_validate(content)
     except (OSError, ValueError, AttributeError, KeyError, TypeError, ValidationError) as error:
@@ -136,7 +121,7 @@ def read_tasks(path: Path, description: StoreDescription) -> list[Task]:
     if not file.exists() and expected is None:
         return []
     try:
-        if description.has_checksums and hash_file(file) != expected:
+        if hash_file(file) != expected:
             raise damaged(path, f"{TASKS} is not as it was written")
         with file.open(encoding="utf-8") as lines:
             return [Task.model_validate_json(line) for line in lines]

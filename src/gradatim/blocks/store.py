@@ -102,14 +102,12 @@ class Store:
     path: Path
     description: StoreDescription
     tokens: np.memmap[Any, np.dtype[Any]]
-    _checksums: np.memmap[Any, np.dtype[Any]] | None = field(default=None, repr=False)
+    _checksums: np.memmap[Any, np.dtype[Any]] = field(repr=False)
     _edges: dict[int, NDArray[np.float64]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, path: Path | str) -> Store:
         """Opens a store; cheap: `store.json`, the table's footer and the sizes of the files.
-
-        Of a store of version 1 the splits are read as well, to see that they are ranges.
 
         Raises:
             StoreError: there is no store, or its parts do not fit together.
@@ -119,12 +117,7 @@ class Store:
         _check_files(path, description)
         shape = (description.num_blocks, description.block_tokens)
         tokens = np.memmap(path / TOKENS, np.dtype(description.dtype), "r", shape=shape)
-        has_checksums = description.has_checksums
-        checksums = np.memmap(path / CHECKSUMS, "<u4", "r") if has_checksums else None
-        store = cls(path, description, tokens, checksums)
-        if description.schema_version == 1:
-            store._check_splits()
-        return store
+        return cls(path, description, tokens, np.memmap(path / CHECKSUMS, "<u4", "r"))
 
     @property
     def fingerprint(self) -> str:
@@ -189,11 +182,6 @@ class Store:
     def tokenizer(self) -> Tokenizer:
         """Encodes as the build did: no token added, and no text taken for a special token."""
         return self.vocabulary.tokenizer
-
-    @property
-    def token_bytes(self) -> NDArray[Any]:
-        """[vocab_size] UTF-8 bytes each token stands for; 0 for the separator."""
-        return self.vocabulary.num_bytes
 
     def column(self, name: str, split: str | None = None) -> NDArray[Any]:
         """Numbers of the block table, one a block of the store or, in the order of ids, of a split.
@@ -268,11 +256,10 @@ class Store:
                 expected=f"ids below {self.num_blocks}",
                 got=str(largest),
             ) from None
-        if self._checksums is not None:
-            is_changed = block_checksums(narrow) != self._checksums[block_ids]
-            if is_changed.any():
-                first = int(block_ids[is_changed][0])
-                raise damaged(self.path, f"block {first} of {TOKENS} is not as it was written")
+        is_changed = block_checksums(narrow) != self._checksums[block_ids]
+        if is_changed.any():
+            first = int(block_ids[is_changed][0])
+            raise damaged(self.path, f"block {first} of {TOKENS} is not as it was written")
         return narrow
 
     def text(self, block_id: int) -> str:
@@ -306,7 +293,9 @@ class Store:
         Raises:
             StoreError: something has changed since the build.
         """
-        self._check_splits()
+        for split in self.description.splits:
+            if self.labels("split", split).names not in ((split,), ()):
+                raise damaged(self.path, f"not all blocks in the range of {split} are of it")
         self.tasks()
         self._tokenizer_json()
         for start in range(0, self.num_blocks, _BLOCKS_COMPARED_AT_ONCE):
@@ -316,11 +305,6 @@ class Store:
         if found != self.fingerprint:
             raise damaged(self.path, f"its content hashes to {found}, not {self.fingerprint}")
 
-    def _check_splits(self) -> None:
-        for split in self.description.splits:
-            if self.labels("split", split).names not in ((split,), ()):
-                raise damaged(self.path, f"not all blocks in the range of {split} are of it")
-
 
 def _check_files(path: Path, description: StoreDescription) -> None:
     """Compare the parts of a store, unread, with its description.
@@ -328,25 +312,23 @@ def _check_files(path: Path, description: StoreDescription) -> None:
     Raises:
         StoreError: naming the part that does not fit.
     """
-    num_blocks, has_checksums = description.num_blocks, description.has_checksums
-    for name in (TOKENS, BLOCKS, TOKENIZER, *([CHECKSUMS] if has_checksums else [])):
+    num_blocks = description.num_blocks
+    for name in (TOKENS, CHECKSUMS, BLOCKS, TOKENIZER):
         if not (path / name).is_file():
             raise damaged(path, f"{name} is missing")
     try:
         table = pq.read_metadata(path / BLOCKS)
     except (OSError, pa.ArrowException) as error:
         raise damaged(path, f"{BLOCKS} is no parquet file ({error})") from error
-    if has_checksums and footer_checksum(path / BLOCKS) != description.checksums.get(BLOCKS):
+    if footer_checksum(path / BLOCKS) != description.checksums.get(BLOCKS):
         raise damaged(path, f"the footer of {BLOCKS} is not as it was written")
     if table.num_rows != num_blocks:
         raise damaged(path, f"{BLOCKS} has {table.num_rows} rows, not {num_blocks}")
     if sum(last - first for first, last in description.splits.values()) != num_blocks:
         raise damaged(path, f"its splits {description.splits} are not {num_blocks} blocks")
     block_bytes = description.block_tokens * np.dtype(description.dtype).itemsize
-    expected_bytes = {TOKENS: num_blocks * block_bytes}
-    if has_checksums:
-        expected_bytes[CHECKSUMS] = 4 * (num_blocks + table.num_row_groups * table.num_columns)
-    for name, num_bytes in expected_bytes.items():
+    num_checksums = num_blocks + table.num_row_groups * table.num_columns
+    for name, num_bytes in ((TOKENS, num_blocks * block_bytes), (CHECKSUMS, 4 * num_checksums)):
         found_bytes = (path / name).stat().st_size
         if found_bytes != num_bytes:
             needed = f"{num_blocks} blocks need {num_bytes}"

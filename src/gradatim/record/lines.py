@@ -12,20 +12,57 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
 from gradatim.errors import RecordError
 
 REMEDY = "Delete the run folder to start the run again"
 
-_WHOLE = frozenset({"step", "tokens", "segment"})
-_NUMBERS = frozenset(
-    {"progress", "flops", "seconds", "loss_nats", "learning_rate", "gradient_norm"}
-    | {"final_bits_per_byte", "num_steps", "draws", "num_parameters"}
-)
-_MAPPINGS = frozenset({"plan", "consumed", "libraries", "hashes"})
-_OF_NUMBERS = frozenset({"bits_per_byte", "tasks", "ledger", "noted"})
-_NEEDED_BY = {"evaluate": {"tokens", "flops", "bits_per_byte"}}
-_NEEDED_BY_TASK = {"accuracy", "probability", "chance"}
+_Numbers = dict[str, float | None]
+
+
+class _Task(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+
+    __pydantic_extra__: _Numbers
+    accuracy: float | None
+    probability: float | None
+    chance: float | None
+
+
+class _Line(BaseModel):
+    """Types of what a reader relies on; a key may be absent."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    event: str | None = None
+    segment: int | None = None
+    step: int | None = None
+    tokens: int | None = None
+    progress: float | None = None
+    flops: float | None = None
+    seconds: float | None = None
+    loss_nats: float | None = None
+    learning_rate: float | None = None
+    gradient_norm: float | None = None
+    final_bits_per_byte: float | None = None
+    num_steps: float | None = None
+    draws: float | None = None
+    num_parameters: float | None = None
+    bits_per_byte: _Numbers | None = None
+    ledger: _Numbers | None = None
+    noted: _Numbers | None = None
+    tasks: dict[str, _Task] | None = None
+    plan: dict[str, Any] | None = None
+    consumed: dict[str, Any] | None = None
+    libraries: dict[str, Any] | None = None
+    hashes: dict[str, Any] | None = None
+
+
+class _Evaluation(_Line):
+    tokens: int
+    flops: float
+    bits_per_byte: _Numbers
 
 
 def read_lines(
@@ -83,17 +120,13 @@ def _parsed(
     line: bytes, where: str, required: tuple[str, ...], kinds: tuple[str, ...]
 ) -> dict[str, Any]:
     try:
-        value = json.loads(line, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        value = None
-    if (
-        isinstance(value, dict)
-        and all(value.get(key) is not None for key in required)
-        and all(_is_sound(key, item) for key, item in value.items())
-        and (not kinds or value["event"] in kinds)
-        and value.keys() >= _NEEDED_BY.get(value.get("event", ""), set())
-        and all(task.keys() >= _NEEDED_BY_TASK for task in (value.get("tasks") or {}).values())
-    ):
+        value: dict[str, Any] = json.loads(line, parse_constant=_refuse)
+        is_sound = all(value[key] is not None for key in required)
+        is_sound &= not kinds or value["event"] in kinds
+        (_Evaluation if value.get("event") == "evaluate" else _Line).model_validate(value)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        is_sound = False
+    if is_sound:
         return value
     raise RecordError(
         "is damaged",
@@ -106,36 +139,6 @@ def _parsed(
 
 def _refuse(constant: str) -> None:
     raise ValueError(constant)
-
-
-def _is_sound(key: str, value: Any) -> bool:
-    """Whether a value is of the type its key stands for, or absent."""
-    if value is None:
-        return True
-    if key == "event":
-        return isinstance(value, str)
-    if key in _WHOLE:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if key in _NUMBERS:
-        return _is_number(value)
-    if key == "tasks":
-        return isinstance(value, dict) and all(map(_is_table, value.values()))
-    if key in _OF_NUMBERS:
-        return _is_table(value)
-    return key not in _MAPPINGS or isinstance(value, dict)
-
-
-def _is_table(value: Any) -> bool:
-    """Whether it is a mapping to numbers, or to nothing."""
-    if not isinstance(value, dict):
-        return False
-    return all(item is None or _is_number(item) for item in value.values())
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return isinstance(value, int) or math.isfinite(value)
 
 
 def _plain(value: Any) -> Any:

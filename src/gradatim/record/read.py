@@ -146,6 +146,11 @@ class Record:
         return values.reshape(num_steps, self.spec.batch_blocks)
 
 
+def is_finished(folder: Path) -> bool:
+    """Whether a run folder, which may not be there, holds a finished run."""
+    return (folder / SPEC).exists() and Record.read(folder).is_finished
+
+
 def read_records(folder: Path | str, *, skipped: list[str] | None = None) -> list[Record]:
     """Read the finished runs of a folder of run folders, ordered by arm, rung and seed.
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gradatim.clock import Clock, lay_out
 from gradatim.compute import Shape
-from gradatim.errors import RecordError
+from gradatim.errors import RecordError, check_version
 from gradatim.files import hash_json, write_whole
 from gradatim.recipe import Recipe, ScoresReference, Scoring, scoring_costs
 from gradatim.record.lines import REMEDY
@@ -162,16 +162,9 @@ def read_named_spec(folder: Path) -> tuple[RunSpec, str | None]:
         is_mapping = isinstance(content, dict)
         checksum = content.pop("checksum", None) if is_mapping else None
         is_whole = checksum is None or checksum == _checksum(content)
-        version = content.pop("schema_version", 1) if is_mapping else None
         name = content.pop("run", None) if is_mapping else None
-        if version not in (SCHEMA_VERSION, None):
-            raise RecordError(
-                "the run was left by another version of gradatim",
-                where=str(path),
-                expected=f"schema_version {SCHEMA_VERSION}",
-                got=str(version),
-                remedy="Read it with the gradatim that wrote it, or train it anew",
-            )
+        if is_mapping:
+            check_version(content.pop("schema_version", 1), SCHEMA_VERSION, path, RecordError)
         spec = RunSpec.model_validate(content)
     except FileNotFoundError:
         raise RecordError(f"is no run folder: no {SPEC} in it", where=str(folder)) from None

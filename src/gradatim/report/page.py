@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from gradatim.errors import RecordError
 from gradatim.law.comparison import UNITS, Comparison
 from gradatim.law.fit import LawFit
@@ -39,7 +37,7 @@ def report(
     laws: Sequence[LawFit],
     title: str | None = None,
     study_yaml: str | None = None,
-    feeding: pl.DataFrame | None = None,
+    feeding: Sequence[dict[str, Any]] = (),
     missing: Sequence[str] = (),
 ) -> Path:
     """Write the page to `path`, and its numbers to the folder `<stem>-data` beside it.
@@ -51,7 +49,7 @@ def report(
         laws: fitted to these records; may be empty.
         title: the study's question or name.
         study_yaml: the study file, shown for reproduction.
-        feeding: columns arm, rung, progress, label, share: what was drawn when.
+        feeding: rows of arm, rung, progress, label, share: what was drawn when.
         missing: one sentence for every run that failed or is not finished.
 
     Returns:
@@ -62,9 +60,8 @@ def report(
     """
     if not records:
         raise RecordError("no runs to report on", where=str(path), expected="at least one record")
-    fed = [] if feeding is None else feeding.to_dicts()
-    tables, arms = study_tables(records, comparison, laws, fed), arms_of(comparison)
-    slices = slice_colours(len({row["label"] for row in fed}))
+    tables, arms = study_tables(records, comparison, laws, feeding), arms_of(comparison)
+    slices = slice_colours(len({row["label"] for row in feeding}))
     colours = colour_rules(arm=[style.colours for style in arms.styles], slice=slices)
     return write_page(
         Path(path),

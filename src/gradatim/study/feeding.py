@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
-import polars as pl
 
 from gradatim.blocks.columns import Labels
 from gradatim.blocks.store import Store
@@ -31,20 +31,20 @@ def block_labels(store: Store, num_bands: int, *, by: str | None) -> Labels:
     return Labels(tuple(f"band {band}" for band in range(num_bands + 1)), bands)
 
 
-def feeding(records: Sequence[Record], store: Store) -> pl.DataFrame:
+def feeding(records: Sequence[Record], store: Store) -> list[dict[str, Any]]:
     """Shares of each label over the course of training.
 
     One run stands for its arm and rung, the one with the lowest seed: the plan is the same for all.
 
     Returns:
-        Columns arm, rung, progress (middle of one of `NUM_INTERVALS` intervals), label, share.
+        Rows of arm, rung, progress (middle of one of `NUM_INTERVALS` intervals), label, share.
     """
     first: dict[tuple[str, str], Record] = {}
     for record in sorted(records, key=lambda record: record.spec.seed):
         first.setdefault((record.spec.arm, record.spec.rung), record)
     staged = [r.spec.recipe.data for r in records if isinstance(r.spec.recipe.data, Stages)]
     by = staged[0].by if staged else None
-    rows: list[tuple[str, str, float, str, float]] = []
+    rows = []
     for (arm, rung), record in first.items():
         names, codes = block_labels(store, record.spec.evaluation.num_bands, by=by)
         in_order = sorted(np.unique(codes).tolist(), key=names.__getitem__)
@@ -54,12 +54,6 @@ def feeding(records: Sequence[Record], store: Store) -> pl.DataFrame:
             counts = np.bincount(codes[drawn[start:stop].ravel()], minlength=len(names))
             middle = (start + stop) / 2 / len(drawn)
             shares = counts / counts.sum()
-            rows += [(arm, rung, middle, names[code], float(shares[code])) for code in in_order]
-    schema = {
-        "arm": pl.String,
-        "rung": pl.String,
-        "progress": pl.Float64,
-        "label": pl.String,
-        "share": pl.Float64,
-    }
-    return pl.DataFrame(rows, schema=schema, orient="row")
+            place = {"arm": arm, "rung": rung, "progress": middle}
+            rows += [place | {"label": names[c], "share": float(shares[c])} for c in in_order]
+    return rows

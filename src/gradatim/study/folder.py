@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from gradatim.errors import MismatchError, RecordError
+from gradatim.errors import MismatchError, RecordError, check_version
 from gradatim.files import hash_json, write_json
 from gradatim.record.read import Record
 from gradatim.record.spec import SPEC, RunSpec, run_id
@@ -87,15 +87,7 @@ class StudyIndex:
             values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             checksum = values.pop("checksum", None)
             is_whole = checksum is None or checksum == hash_json(values)
-            version = values.pop("schema_version", 1)
-            if version != SCHEMA_VERSION:
-                raise RecordError(
-                    "the study was left by another version of gradatim",
-                    where=str(path),
-                    expected=f"schema_version {SCHEMA_VERSION}",
-                    got=str(version),
-                    remedy="Read it with the gradatim that wrote it, or run it in a new folder",
-                )
+            check_version(values.pop("schema_version", 1), SCHEMA_VERSION, path, RecordError)
             if not is_whole:
                 raise ValueError("it is not as it was written")
             return TypeAdapter(StudyIndex).validate_python(values)

@@ -229,14 +229,4 @@ def as_rows(plan: StudyPlan) -> Sequence[tuple[str, ...]]:
     ]
 
 
-COLUMNS = (
-    "rung",
-    "arm",
-    "seeds",
-    "parameters",
-    "FLOPs",
-    "tokens",
-    "steps",
-    "MiB",
-    "seconds",
-)
+COLUMNS = ("rung", "arm", "seeds", "parameters", "FLOPs", "tokens", "steps", "MiB", "seconds")

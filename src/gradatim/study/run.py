@@ -10,8 +10,8 @@ from rich.console import Console
 
 from gradatim.blocks.store import Store
 from gradatim.files import write_whole
-from gradatim.record.read import Record
-from gradatim.record.spec import SPEC, read_spec, run_id, write_spec
+from gradatim.record.read import Record, is_finished
+from gradatim.record.spec import read_spec, run_id, write_spec
 from gradatim.study.execute import Job, JobEvent, run_locally
 from gradatim.study.folder import STUDY_FILE, StudyIndex, check_device
 from gradatim.study.progress import StudyProgress
@@ -72,11 +72,6 @@ def run_study(
     index.write(folder)
     records = tuple(Record.read(job.folder) for job in jobs if is_finished(job.folder))
     return StudyResult(folder, records, index.failures)
-
-
-def is_finished(folder: Path) -> bool:
-    """Whether a run folder holds a finished run."""
-    return (folder / SPEC).exists() and Record.read(folder).is_finished
 
 
 def _run_jobs(

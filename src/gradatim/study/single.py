@@ -31,18 +31,6 @@ def open_store(spec: RunSpec) -> Store:
     return store
 
 
-def evaluator(spec: RunSpec, store: Store) -> Evaluator:
-    """What the specification asks to be measured, on its store."""
-    wanted = spec.evaluation
-    return Evaluator(
-        store,
-        num_blocks=wanted.num_blocks,
-        num_bands=wanted.num_bands,
-        num_tasks=wanted.num_tasks,
-        num_samples=wanted.num_samples,
-    )
-
-
 def run(
     spec: RunSpec, folder: Path, *, on_progress: Callable[[float, float], None] | None = None
 ) -> Record:
@@ -54,4 +42,5 @@ def run(
         on_progress: called with progress (0 to 1) and the last batch's loss in nats.
     """
     store = open_store(spec)
-    return train(spec, folder, store, evaluate=evaluator(spec, store), on_progress=on_progress)
+    evaluator = Evaluator(store, **spec.evaluation.model_dump(exclude={"num_points"}))
+    return train(spec, folder, store, evaluate=evaluator, on_progress=on_progress)

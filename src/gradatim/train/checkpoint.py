@@ -27,7 +27,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from gradatim.errors import RecordError
+from gradatim.errors import RecordError, check_version
 from gradatim.files import PARTIAL, hash_file, hash_json, write_whole, writing_whole
 from gradatim.model.network import Network
 from gradatim.record.spec import SCHEMA_VERSION, read_spec
@@ -191,10 +191,7 @@ def read_checkpoint(run_folder: Path, step: int | None = None) -> Checkpoint | N
 
 def _check(folder: Path, state: Mapping[str, Any]) -> None:
     """Compare a checkpoint with its checksums; raises `ValueError` naming what is another."""
-    if state["schema_version"] != SCHEMA_VERSION:
-        raise ValueError(
-            f"it is of schema_version {state['schema_version']}, expected {SCHEMA_VERSION}"
-        )
+    check_version(state["schema_version"], SCHEMA_VERSION, folder, RecordError)
     content = {name: value for name, value in state.items() if name != "checksum"}
     if state["checksum"] != hash_json(content):
         raise ValueError(f"{_STATE} is not as it was written")

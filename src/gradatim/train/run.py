@@ -21,8 +21,8 @@ from gradatim.compute import default_peak_rate, forward_flops, num_parameters
 from gradatim.errors import NotFiniteError, RecordError
 from gradatim.files import locked, remove_partial
 from gradatim.model.network import Network
-from gradatim.record.read import Record
-from gradatim.record.spec import SPEC, RunSpec, write_spec
+from gradatim.record.read import Record, is_finished
+from gradatim.record.spec import RunSpec, write_spec
 from gradatim.record.write import RunWriter, environment
 from gradatim.streams import run_key
 from gradatim.timelines.data.door import BlockIds, Curriculum
@@ -98,8 +98,8 @@ def train(
                 stack.enter_context(run_lock(folder))
             check_same_run(spec, folder, store)
             check_machine(spec, layout.device, folder)
-            is_finished = _is_finished(folder)
-        if not is_finished:
+            is_done = is_finished(folder)
+        if not is_done:
             with layout.together():
                 run = _Run(spec, folder, store, layout=layout, evaluate=evaluate)
                 run.restore()
@@ -122,10 +122,6 @@ def run_lock(folder: Path) -> AbstractContextManager[None]:
         )
 
     return locked(folder / "lock", busy, patience_seconds=LOCK_PATIENCE_SECONDS)
-
-
-def _is_finished(folder: Path) -> bool:
-    return (folder / SPEC).exists() and Record.read(folder).is_finished
 
 
 class _Run:

@@ -76,10 +76,7 @@ class State:
         Raises:
             RecordError: they are another network's.
         """
-        own = {
-            (group, n): t for group, tensors in self.groups().items() for n, t in tensors.items()
-        }
-        found = {(group, n): t for group, tensors in groups.items() for n, t in tensors.items()}
+        own, found = _flat(self.groups()), _flat(groups)
         differing = [
             "/".join(key)
             for key in {**own, **found}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any
 
@@ -10,8 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradatim.streams import parts
-from gradatim.timelines.data.door import BlockIds, BlockTable
-from gradatim.timelines.data.kinds import DataTimeline, make_curriculum
+from gradatim.timelines.data.door import BlockIds
 
 
 def order_hash(drawn: ArrayLike) -> str:
@@ -22,21 +20,6 @@ def order_hash(drawn: ArrayLike) -> str:
 def multiset_hash(drawn: ArrayLike) -> str:
     """16 hex digits of which ids were drawn how often, whatever the order."""
     return order_hash(np.sort(np.asarray(drawn, dtype="<u4"), axis=None))
-
-
-def replay(
-    spec: DataTimeline,
-    table: BlockTable,
-    progresses: Iterable[float],
-    *,
-    num_blocks: int,
-    num_draws: int,
-    seed: int | str,
-) -> BlockIds:
-    """The order [steps, num_blocks] that a fixed-order plan means for these values of progress."""
-    curriculum = make_curriculum(spec, table, num_draws=num_draws, seed=seed)
-    drawn = [curriculum.draw(progress, num_blocks) for progress in progresses]
-    return np.array(drawn, dtype=np.uint32).reshape(-1, num_blocks)
 
 
 def used_fraction(drawn: ArrayLike, block_ids: BlockIds) -> float:

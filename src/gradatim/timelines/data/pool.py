@@ -132,10 +132,6 @@ class PoolOrder:
         """The blocks open at progress 0."""
         return self._pool.ranked_ids[: self._admitted(0.0)]
 
-    def admitted_ids(self, progress: float) -> BlockIds:
-        """The blocks that the plan opens at this progress."""
-        return self._pool.ranked_ids[: self._admitted(progress)]
-
     def draw(self, progress: float, num_blocks: int) -> BlockIds:
         check_draw(progress, num_blocks)
         self._pool.admit(self._admitted(progress))
