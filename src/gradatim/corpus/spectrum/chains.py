@@ -13,7 +13,6 @@ from functools import partial
 from itertools import pairwise
 
 from gradatim.corpus.spectrum.cast import Person
-from gradatim.corpus.spectrum.words import DAYS
 from gradatim.corpus.spectrum.world import Draft, Template, World
 
 NUM_CHAINS = 3
@@ -44,7 +43,10 @@ def chain(world: World, *, links: tuple[str, ...]) -> Draft:
     for _ in range(links.count("kin")):
         kin = world.kin(kind)
         relatives = world.people(size, kind=kind, known=known)
-        facts += [world.say_kin(*pair, kin) for pair in zip(people, relatives, strict=True)]
+        facts += [
+            world.say("kin", person.name, relative.name, kin, person.his)
+            for person, relative in zip(people, relatives, strict=True)
+        ]
         known += relatives
         subject = f"the {kin} of {subject}"
         people = relatives
@@ -54,13 +56,10 @@ def chain(world: World, *, links: tuple[str, ...]) -> Draft:
         ends = world.partners(heads, "place")
     else:
         heads = [person.name for person in people]
-        ends = world.sample(DAYS, size) if end == "came_on" else _ENDS[end](world, people)
+        ends = world.values(end, people)
     facts += [world.say(end, *pair) for pair in zip(heads, ends, strict=True)]
     prompt = f"{told} {world.tell(facts)} {QUESTIONS[end].format(subject)}"
     return Draft(prompt, ends[0], ends, num_hops=len(links))
-
-
-_ENDS = {"is_in": World.places, "has": World.things}
 
 
 def _things(
@@ -97,7 +96,7 @@ def order(world: World) -> Draft:
     people = world.people(size)
     ends = [people[0], people[-1]]
     facts = [world.say("before", one.name, other.name) for one, other in pairwise(people)]
-    facts += [world.say("has", p.name, t) for p, t in zip(ends, world.things(ends), strict=True)]
+    facts += world.say_each("has", ends, world.things(ends))
     asked = world.below(size)
     place = "last" if asked == size - 1 else ("first", "second", "third")[asked]
     names = [person.name for person in people]

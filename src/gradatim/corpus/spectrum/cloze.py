@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gradatim.corpus.spectrum.cast import Person
-from gradatim.corpus.spectrum.words import FOODS
 from gradatim.corpus.spectrum.world import Draft, Template, World
 
 BLANK = "___"
@@ -27,22 +26,16 @@ def blanked(
 
 def thing(world: World) -> Draft:
     """What someone has."""
-    size = world.size(3, 5)
-    people = world.people(size)
-    things = world.things(people)
+    people, things, facts = world.facts("has", world.size(3, 5))
     nouns = [thing.split()[1] for thing in things]
-    facts = [world.say("has", p.name, t) for p, t in zip(people, things, strict=True)]
     gap = world.pick(("{0} likes {1} {2}.", "{0} looks at {1} {2}.", "{0} will not lose {1} {2}."))
     return blanked(world, people, facts, gap.format(people[0].name, people[0].his, BLANK), nouns)
 
 
 def place(world: World) -> Draft:
     """Where someone is."""
-    size = world.size(3, 5)
-    people = world.people(size)
-    places = world.places(people)
+    people, places, facts = world.facts("is_in", world.size(3, 5))
     nouns = [place.split()[1] for place in places]
-    facts = [world.say("is_in", p.name, q) for p, q in zip(people, places, strict=True)]
     gap = world.pick(
         ("{0} likes the {1}.", "{0} looks around in the {1}.", "{0} sings in the {1}.")
     )
@@ -51,30 +44,23 @@ def place(world: World) -> Draft:
 
 def food(world: World) -> Draft:
     """What someone likes to eat."""
-    size = world.size(3, 5)
-    people, foods = world.people(size), [f"{food}s" for food in world.sample(FOODS, size)]
-    facts = [world.say("likes", p.name, food) for p, food in zip(people, foods, strict=True)]
+    people, foods, facts = world.facts("likes", world.size(3, 5))
     gap = world.pick(("{0} asks for {1}.", "{0} buys {1}.", "{0} picks up some {1}."))
     return blanked(world, people, facts, gap.format(people[0].name, BLANK), foods)
 
 
 def name(world: World) -> Draft:
     """Who has something."""
-    size = world.size(3, 5)
-    people = world.people(size)
-    things = world.things(people)
+    people, things, facts = world.facts("has", world.size(3, 5))
     names = [person.name for person in people]
-    facts = [world.say("has", p.name, t) for p, t in zip(people, things, strict=True)]
     gap = world.pick(("The {0} is dear to {1}.", "{1} looks at the {0}.", "{1} likes the {0}."))
     return blanked(world, people, facts, gap.format(things[0], BLANK), names)
 
 
 def gift(world: World) -> Draft:
     """What one gave to another, who had a thing before."""
-    people = world.people(4)
-    things = world.things(people)
+    people, things, facts = world.facts("has", 4)
     nouns = [thing.split()[1] for thing in things]
-    facts = [world.say("has", p.name, t) for p, t in zip(people, things, strict=True)]
     giver, taker, *_ = people
     gap = (
         f"Then {giver.name} gives {giver.his} thing to {taker.name}."
@@ -88,11 +74,10 @@ def colour(world: World) -> Draft:
     """Of which colour someone's thing is."""
     people = world.people(4)
     things = world.things(people)
-    colours = [thing.split()[0] for thing in things]
-    while len(set(colours)) < len(colours):
+    while len({thing.split()[0] for thing in things}) < len(things):
         things = world.things(people)
-        colours = [thing.split()[0] for thing in things]
-    facts = [world.say("has", p.name, t) for p, t in zip(people, things, strict=True)]
+    colours = [thing.split()[0] for thing in things]
+    facts = world.say_each("has", people, things)
     gap = f"The thing that {people[0].name} has is {BLANK}."
     return blanked(world, people, facts, gap, colours)
 

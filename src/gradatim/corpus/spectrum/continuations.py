@@ -45,10 +45,8 @@ def matched(
 
 def visit(world: World) -> Draft:
     """Someone goes to see another: from whose place to whose?"""
-    size = world.size(3, 4)
-    people = world.people(size)
-    places = world.places(people)
-    told = world.tell([world.say("is_in", p.name, q) for p, q in zip(people, places, strict=True)])
+    people, places, facts = world.facts("is_in", world.size(3, 4))
+    told = world.tell(facts)
     candidates = [
         f"So {people[0].he} goes from the {start} to the {end}"
         for start, end in permutations(places, 2)
@@ -60,10 +58,8 @@ def visit(world: World) -> Draft:
 
 def put_down(world: World) -> Draft:
     """Each puts down what each had."""
-    size = world.size(3, 4)
-    people = world.people(size)
-    things = world.things(people)
-    told = world.tell([world.say("has", p.name, t) for p, t in zip(people, things, strict=True)])
+    people, things, facts = world.facts("has", world.size(3, 4))
+    told = world.tell(facts)
     place = world.anywhere()
     prompt = f"{world.introduce(people)} {told} They come to the {place} and are tired."
     nouns = [thing.split()[1] for thing in things]
@@ -77,7 +73,7 @@ def give(world: World) -> Draft:
     things = world.things(people)
     turn = 1 + world.below(size - 1)
     wanted = [things[(index + turn) % size] for index in range(size)]
-    facts = [world.say("has", p.name, t) for p, t in zip(people, things, strict=True)]
+    facts = world.say_each("has", people, things)
     wishes = [f"{p.name} wants the {t}." for p, t in zip(people, wanted, strict=True)]
     thing = things[0]
     receiver = people[wanted.index(thing)]
@@ -86,13 +82,8 @@ def give(world: World) -> Draft:
         for giver, taker in permutations(people, 2)
     ]
     answer = f"So {people[0].name} gives the {thing} to {receiver.name}"
-    return one_of(
-        world,
-        f"{world.introduce(people)} {world.tell(facts)} {world.tell(wishes)}",
-        answer,
-        candidates,
-        num_hops=2,
-    )
+    prompt = f"{world.introduce(people)} {world.tell(facts)} {world.tell(wishes)}"
+    return one_of(world, prompt, answer, candidates, num_hops=2)
 
 
 def mood(world: World) -> Draft:
@@ -110,12 +101,8 @@ def _way(world: World, times: Sequence[str]) -> Draft:
     """Where someone was at each of some times, told in any order; the way walked is their order."""
     person = world.person()
     places = world.places([person] * len(times))
-    story = world.tell(
-        [
-            f"{time} {person.name} was in the {place}."
-            for time, place in zip(times, places, strict=True)
-        ]
-    )
+    stays = zip(times, places, strict=True)
+    story = world.tell([f"{time} {person.name} was in the {place}." for time, place in stays])
 
     def walked(way: Sequence[str]) -> str:
         first, *rest = [f"the {place}" for place in way]
@@ -128,9 +115,8 @@ def _way(world: World, times: Sequence[str]) -> Draft:
 
 def journey(world: World) -> Draft:
     """The times of one day."""
-    return _way(
-        world, ("In the morning", "At noon", "In the evening", "At night")[: world.size(3, 4)]
-    )
+    times = ("In the morning", "At noon", "In the evening", "At night")
+    return _way(world, times[: world.size(3, 4)])
 
 
 def week(world: World) -> Draft:
@@ -141,9 +127,8 @@ def week(world: World) -> Draft:
 
 def exchange(world: World) -> Draft:
     """Two of them swap, and who has what now?"""
-    people = world.people(3)
-    things = world.things(people)
-    told = world.tell([world.say("has", p.name, t) for p, t in zip(people, things, strict=True)])
+    people, things, facts = world.facts("has", 3)
+    told = world.tell(facts)
     prompt = (
         f"{world.introduce(people)} {told} {people[0].name} and {people[1].name} swap their things."
     )

@@ -32,32 +32,18 @@ STEPS_CUE = "Steps:"
 ANSWER_CUE = "Answer:"
 INDEX_BITS = 48
 
-# What training and held-out items are made from, and what only out-of-distribution ones are.
-TEMPLATES: dict[str, dict[str, Template]] = {
-    "a": sentences.TEMPLATES,
-    "b": continuations.TEMPLATES,
-    "c": cloze.TEMPLATES,
-    "d": questions.TEMPLATES,
-    "e": chains.TEMPLATES,
-    "f": arithmetic.TEMPLATES | planning.TEMPLATES,
+# What the items of a level are made from, and what only out-of-distribution ones are besides.
+TEMPLATES: dict[str, tuple[dict[str, Template], dict[str, Template]]] = {
+    "a": (sentences.TEMPLATES, sentences.UNSEEN),
+    "b": (continuations.TEMPLATES, continuations.UNSEEN),
+    "c": (cloze.TEMPLATES, cloze.UNSEEN),
+    "d": (questions.TEMPLATES, questions.UNSEEN),
+    "e": (chains.TEMPLATES, chains.UNSEEN),
+    "f": (arithmetic.TEMPLATES | planning.TEMPLATES, arithmetic.UNSEEN | planning.UNSEEN),
 }
-UNSEEN: dict[str, dict[str, Template]] = {
-    "a": sentences.UNSEEN,
-    "b": continuations.UNSEEN,
-    "c": cloze.UNSEEN,
-    "d": questions.UNSEEN,
-    "e": chains.UNSEEN,
-    "f": arithmetic.UNSEEN | planning.UNSEEN,
-}
-
-
 _TABLES = {
-    (level, split): tuple(
-        (
-            TEMPLATES[level] | UNSEEN[level] if split == "out_of_distribution" else TEMPLATES[level]
-        ).items()
-    )
-    for level in LEVELS
+    (level, split): tuple((near | far if split == "out_of_distribution" else near).items())
+    for level, (near, far) in TEMPLATES.items()
     for split in SPLITS
 }
 

@@ -24,10 +24,9 @@ def swap(world: World) -> Draft:
     has changed" is right as often as any other guess.
     """
     size, num_swaps = world.size(3, 4), world.size(3, 4 + world.below(2))
-    people = world.people(size)
-    things = world.things(people)
+    people, things, facts = world.facts("has", size)
     nouns = [thing.split()[1] for thing in things]
-    told = world.tell([world.say("has", p.name, t) for p, t in zip(people, things, strict=True)])
+    told = world.tell(facts)
     held, acts, steps = nouns.copy(), [], []
     one = other = 0
     for _ in range(num_swaps):
@@ -131,10 +130,9 @@ def visits(world: World) -> Draft:
 def ring(world: World) -> Draft:
     """Everyone in a ring passes on what they have."""
     size, num_turns = 4, 2 + world.below(2)
-    people = world.people(size)
-    things = world.things(people)
+    people, things, facts = world.facts("has", size)
     nouns = [thing.split()[1] for thing in things]
-    told = world.tell([world.say("has", p.name, t) for p, t in zip(people, things, strict=True)])
+    told = world.tell(facts)
     names = [person.name for person in people]
     steps = []
     for turn in range(1, num_turns + 1):

@@ -11,7 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from gradatim.corpus.spectrum.cast import Person
-from gradatim.corpus.spectrum.words import ANIMALS, DAYS, FOODS, JOBS, NUMBERS, OPENINGS
+from gradatim.corpus.spectrum.words import OPENINGS
 from gradatim.corpus.spectrum.world import Draft, Template, World
 
 NUM_FACTS = 4
@@ -36,40 +36,20 @@ ASKING = {
 }
 
 
-def values(world: World, relation: str, people: Sequence[Person]) -> list[str]:
-    """Distinct values of a relation, one for each."""
-    if relation == "is_in":
-        return world.places(people)
-    if relation == "has":
-        return world.things(people)
-    if relation == "aged":
-        return world.sample(NUMBERS[3:15], len(people))
-    if relation == "likes":
-        return [f"{food}s" for food in world.sample(FOODS, len(people))]
-    words = {"came_on": DAYS, "feeds": ANIMALS, "works": JOBS}[relation]
-    return world.sample(words, len(people))
-
-
-def told(world: World, people: Sequence[Person], relation: str, known: Sequence[str]) -> str:
+def told(world: World, people: Sequence[Person], relation: str, facts: Sequence[str]) -> str:
     """The whole names and the facts; out of distribution also facts of another kind."""
-    facts = [world.say(relation, p.name, value) for p, value in zip(people, known, strict=True)]
     if not world.is_far:
         opening = world.pick(OPENINGS) + " " if world.random() < 0.3 else ""
         return f"{opening}{world.introduce(people)} {world.tell(facts)}"
     other = world.pick([name for name in ASKING if name != relation])
-    asides = [
-        world.say(other, p.name, value)
-        for p, value in zip(people, values(world, other, people), strict=True)
-    ]
+    asides = world.say_each(other, people, world.values(other, people))
     return f"{world.introduce(people)} {world.tell([*facts, *asides])}"
 
 
 def ask(world: World, *, relation: str, of_value: bool) -> Draft:
     """A story of one relation and the question for a value or for a subject."""
-    size = world.size(NUM_FACTS, NUM_FACTS_FAR)
-    people = world.people(size)
-    known = values(world, relation, people)
-    story, asking, asked = told(world, people, relation, known), ASKING[relation], people[0]
+    people, known, facts = world.facts(relation, world.size(NUM_FACTS, NUM_FACTS_FAR))
+    story, asking, asked = told(world, people, relation, facts), ASKING[relation], people[0]
     if of_value:
         question = asking.of_value.format(name=asked.name)
         return Draft(f"{story} {question}", known[0], known)

@@ -7,46 +7,23 @@ the reverse), and no name ends in *s*: grammar stays a matter of plain rules.
 
 from __future__ import annotations
 
-GIRLS = (
-    *(
-        "Anna",
-        "Mia",
-        "Lily",
-        "Rosa",
-        "Eva",
-        "Clara",
-        "Lucy",
-        "Molly",
-        "Ruth",
-        "Emma",
-        "Sara",
-        "Nina",
-    ),
-    *("Jane", "Kate", "Polly", "Alice", "Dora", "Helen", "Nora", "Ella", "Martha", "Laura", "Ada"),
-    "Mary",
-)
-BOYS = (
-    *("Tom", "Ben", "Sam", "Jack", "Max", "Paul", "Peter", "Hugo", "Fred", "Leo", "Adam", "Simon"),
-    *("Ralph", "Dan", "Oscar", "Henry", "Luke", "Robert", "Jacob", "Noah", "Finn", "Carl", "Felix"),
-    "Otto",
-)
-FAMILIES = (
-    *(
-        "Hill",
-        "Brook",
-        "Field",
-        "Wood",
-        "Lake",
-        "Moor",
-        "Ford",
-        "Lane",
-        "Marsh",
-        "Forest",
-        "Meadow",
-    ),
-    *("Dale", "Grove", "Heath", "Shore", "Pond", "Bridge", "West", "Swan", "Fox", "Wolf", "Lamb"),
-    *("Crane", "Finch"),
-)
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+GIRLS = _words("""
+Anna Mia Lily Rosa Eva Clara Lucy Molly Ruth Emma Sara Nina Jane Kate Polly Alice Dora Helen Nora
+Ella Martha Laura Ada Mary
+""")
+BOYS = _words("""
+Tom Ben Sam Jack Max Paul Peter Hugo Fred Leo Adam Simon Ralph Dan Oscar Henry Luke Robert Jacob
+Noah Finn Carl Felix Otto
+""")
+FAMILIES = _words("""
+Hill Brook Field Wood Lake Moor Ford Lane Marsh Forest Meadow Dale Grove Heath Shore Pond Bridge
+West Swan Fox Wolf Lamb Crane Finch
+""")
 
 COLOURS = ("red", "blue", "green", "yellow", "white", "black", "brown", "pink")
 THINGS = (
@@ -68,11 +45,10 @@ FOODS = ("apple", "pear", "plum", "nut", "bun", "carrot", "egg", "cake")
 ANIMALS = ("goat", "hen", "duck", "pig", "horse", "cow", "cat", "dog", "bird", "rabbit")
 JOBS = ("baker", "farmer", "teacher", "doctor", "painter", "sailor", "tailor", "gardener")
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-NUMBERS = (
-    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
-    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen"),
-    *("nineteen", "twenty"),
-)
+NUMBERS = _words("""
+zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
+sixteen seventeen eighteen nineteen twenty
+""")
 
 SOUNDS = (
     *(("dog", "barked"), ("duck", "quacked"), ("cow", "mooed"), ("pig", "grunted")),

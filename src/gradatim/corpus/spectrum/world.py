@@ -11,7 +11,18 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from gradatim.corpus.spectrum.cast import VALUES, Person, partners, people
-from gradatim.corpus.spectrum.words import ADJECTIVES, COLOURS, CONTAINERS, KIN, PLACES
+from gradatim.corpus.spectrum.words import (
+    ADJECTIVES,
+    ANIMALS,
+    COLOURS,
+    CONTAINERS,
+    DAYS,
+    FOODS,
+    JOBS,
+    KIN,
+    NUMBERS,
+    PLACES,
+)
 
 T = TypeVar("T")
 
@@ -54,6 +65,14 @@ PHRASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "works": (("{0} is the {1}.",), ("The {1} is {0}.",)),
 }
 
+# What may be told of anyone alike.
+VALUE_WORDS = {
+    "aged": NUMBERS[3:15],
+    "likes": tuple(f"{food}s" for food in FOODS),
+    "came_on": DAYS,
+    "feeds": ANIMALS,
+    "works": JOBS,
+}
 
 # How people are given their whole names: several, or one alone; likewise near and far.
 INTRODUCTIONS = {
@@ -152,6 +171,14 @@ class World:
     def places(self, visitors: Sequence[Person]) -> list[str]:
         return self.partners([person.name for person in visitors], "place")
 
+    def values(self, relation: str, people: Sequence[Person]) -> list[str]:
+        """Distinct values of a relation, one for each."""
+        if relation == "is_in":
+            return self.places(people)
+        if relation == "has":
+            return self.things(people)
+        return self.sample(VALUE_WORDS[relation], len(people))
+
     def place(self, visitor: Person) -> str:
         return self.pick(self.pick(partners(self.split, visitor.name, "place")))
 
@@ -168,16 +195,20 @@ class World:
         phrase = self.pick(far if self.is_far and self.random() < 0.5 else near)
         return phrase.format(listed([person.whole_name for person in self.shuffled(people)]))
 
-    def say(self, relation: str, subject: str, value: str) -> str:
-        """One sentence telling a fact."""
+    def say(self, relation: str, *words: str) -> str:
+        """One sentence telling a fact, of the words that its phrases name by number."""
         near, far = PHRASES[relation]
         phrases = far if self.is_far and self.random() < 0.5 else near
-        return self.pick(phrases).format(subject, value)
+        return self.pick(phrases).format(*words)
 
-    def say_kin(self, person: Person, relative: Person, kin: str) -> str:
-        near, far = PHRASES["kin"]
-        phrases = far if self.is_far and self.random() < 0.5 else near
-        return self.pick(phrases).format(person.name, relative.name, kin, person.his)
+    def say_each(self, relation: str, people: Sequence[Person], values: Sequence[str]) -> list[str]:
+        return [self.say(relation, p.name, value) for p, value in zip(people, values, strict=True)]
+
+    def facts(self, relation: str, num_people: int) -> tuple[list[Person], list[str], list[str]]:
+        """People, a value of a relation for each of them, and the sentences that say so."""
+        people = self.people(num_people)
+        values = self.values(relation, people)
+        return people, values, self.say_each(relation, people, values)
 
     def tell(self, facts: Sequence[str]) -> str:
         """The sentences in random order, so that no place in the text hints at the answer."""
