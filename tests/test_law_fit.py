@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from gradatim.compute import num_matmul_parameters
 from gradatim.errors import FitError
 from gradatim.law.fit import (
+    LawFit,
     PowerLawFit,
     fit,
     fit_chinchilla,
     fit_power_law,
-    laws_from_json,
     laws_to_json,
 )
 from gradatim.law.powers import Floats, SumOfPowers
@@ -224,7 +225,7 @@ def test_every_arm_gets_its_law_over_parameters_and_over_compute() -> None:
         over_compute = found[arm, "compute"].law
         assert over_compute is not None
         assert over_compute.x[-1] == 1e9 * 128
-    assert laws_from_json(laws_to_json(laws)) == laws
+    assert TypeAdapter(list[LawFit]).validate_json(laws_to_json(laws)) == laws
 
 
 def test_a_law_that_cannot_be_fitted_says_why() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -248,9 +249,7 @@ class _Study:
                 rung=rung,
                 seeds=tuple(by_rung[rung]),
                 by_seed=tuple(math.exp(value) for value in by_rung[rung].values()),
-                ratio=math.exp(by_group[rung].mean),
-                low=_exp(by_group[rung].low),
-                high=_exp(by_group[rung].high),
+                **_as_ratio(by_group[rung]),
             )
             for rung in self.rungs
             if rung in by_rung
@@ -262,9 +261,7 @@ class _Study:
             arm=arm,
             reference=reference,
             rungs=rungs,
-            ratio=math.exp(overall.mean),
-            low=_exp(overall.low),
-            high=_exp(overall.high),
+            **_as_ratio(overall),
             verdict=verdict,
         )
 
@@ -273,8 +270,9 @@ def _arrays(by_rung: Mapping[str, Mapping[int, float]]) -> dict[str, Values]:
     return {rung: np.array(list(by_seed.values())) for rung, by_seed in by_rung.items()}
 
 
-def _exp(value: float | None) -> float | None:
-    return None if value is None else math.exp(value)
+def _as_ratio(logarithm: Estimate) -> dict[str, Any]:
+    ends = {"ratio": logarithm.mean, "low": logarithm.low, "high": logarithm.high}
+    return {name: None if end is None else math.exp(end) for name, end in ends.items()}
 
 
 def _as_loss(curve: Curve | None, measured: Measured) -> Curve | None:

@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
 
-from gradatim.law.interval import Estimate
+from gradatim.law.interval import Estimate, Result
 
 Verdict = Literal["better", "worse", "not resolved", "cannot be judged"]
 ControlKind = Literal["shuffled", "reversed"]
@@ -28,11 +27,7 @@ UNITS = {
 }
 
 
-class _Result(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Arm(_Result):
+class Arm(Result):
     """An arm that was compared; a control names its kind and the method it controls."""
 
     name: str
@@ -40,7 +35,7 @@ class Arm(_Result):
     method: str | None = None
 
 
-class FinalScore(_Result):
+class FinalScore(Result):
     """One measured value at the end of the runs of one arm at one rung, by seed."""
 
     arm: str
@@ -53,7 +48,7 @@ class FinalScore(_Result):
     mean: float
 
 
-class RungDifference(_Result):
+class RungDifference(Result):
     """Arm minus reference at one rung."""
 
     rung: str
@@ -64,7 +59,7 @@ class RungDifference(_Result):
     verdict: Verdict
 
 
-class Difference(_Result):
+class Difference(Result):
     """Arm minus reference of one measured value, by rung and as the mean over rungs.
 
     Attributes:
@@ -85,7 +80,7 @@ class Difference(_Result):
     verdict: Verdict
 
 
-class RungRatio(_Result):
+class RungRatio(Result):
     """Compute of the arm over compute of the reference for the same loss, at one rung."""
 
     rung: str
@@ -96,7 +91,7 @@ class RungRatio(_Result):
     high: float | None
 
 
-class ComputeRatio(_Result):
+class ComputeRatio(Result):
     """Compute ratio to the same loss: below 1 the arm needs less. Geometric means, t-intervals
     on the logarithm."""
 
@@ -109,7 +104,7 @@ class ComputeRatio(_Result):
     verdict: Verdict
 
 
-class Noise(_Result):
+class Noise(Result):
     """Scatter of the replicated baseline between seeds, pooled over rungs.
 
     Attributes:
@@ -123,7 +118,7 @@ class Noise(_Result):
     smallest_detectable: float | None
 
 
-class SameBlocks(_Result):
+class SameBlocks(Result):
     """At one rung and seed: groups of arms that saw the same multiset of blocks, or None where a
     record has no hash. Arms of one group differ in the order of blocks alone."""
 
@@ -132,12 +127,11 @@ class SameBlocks(_Result):
     groups: tuple[tuple[str, ...], ...]
 
 
-class Comparison(_Result):
+class Comparison(Result):
     """Arms of a study compared with the baseline and with their own controls.
 
     Attributes:
         rungs: in order of size.
-        ledger: FLOPs charged at the end, by arm and rung, the mean over seeds.
         missing: what could not be used, one clause each.
         conditions: runs resumed under other conditions than they began with, one clause each.
         headline: the answer in one sentence.
@@ -194,7 +188,8 @@ class Comparison(_Result):
     def table(self) -> pl.DataFrame:
         """Differences, one row a rung and one for the mean over rungs (`all rungs`)."""
         rows = [row for difference in self.differences for row in _difference_rows(difference)]
-        return pl.DataFrame(rows, schema=_DIFFERENCE_COLUMNS, orient="row")
+        columns = "arm reference measure name rung difference low high smallest_detectable"
+        return _frame(rows, f"{columns} num_pairs verdict")
 
     def ratio_table(self) -> pl.DataFrame:
         """Compute ratios, one row a rung and one for the mean over rungs (`all rungs`)."""
@@ -204,7 +199,7 @@ class Comparison(_Result):
             rows += [(*pair, r.rung, r.ratio, r.low, r.high, len(r.seeds)) for r in ratio.rungs]
             num_pairs = sum(len(rung.seeds) for rung in ratio.rungs)
             rows.append((*pair, ALL_RUNGS, ratio.ratio, ratio.low, ratio.high, num_pairs))
-        return pl.DataFrame(rows, schema=_RATIO_COLUMNS, orient="row")
+        return _frame(rows, "arm reference rung ratio low high num_pairs")
 
     def finals_table(self) -> pl.DataFrame:
         """Final values, one row a run and measured value."""
@@ -213,7 +208,7 @@ class Comparison(_Result):
             for final in self.finals
             for seed, value in zip(final.seeds, final.values, strict=True)
         ]
-        return pl.DataFrame(rows, schema=_FINAL_COLUMNS, orient="row")
+        return _frame(rows, "arm rung seed measure name value chance")
 
     def to_json(self) -> str:
         return self.model_dump_json(indent=1)
@@ -223,37 +218,17 @@ class Comparison(_Result):
         return cls.model_validate_json(text)
 
 
-_DIFFERENCE_COLUMNS = {
-    "arm": pl.String,
-    "reference": pl.String,
-    "measure": pl.String,
-    "name": pl.String,
-    "rung": pl.String,
-    "difference": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "smallest_detectable": pl.Float64,
-    "num_pairs": pl.Int64,
-    "verdict": pl.String,
-}
-_RATIO_COLUMNS = {
-    "arm": pl.String,
-    "reference": pl.String,
-    "rung": pl.String,
-    "ratio": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "num_pairs": pl.Int64,
-}
-_FINAL_COLUMNS = {
-    "arm": pl.String,
-    "rung": pl.String,
-    "seed": pl.Int64,
-    "measure": pl.String,
-    "name": pl.String,
-    "value": pl.Float64,
-    "chance": pl.Float64,
-}
+_COLUMN_TYPES = (
+    dict.fromkeys(("arm", "reference", "measure", "name", "rung", "verdict"), pl.String)
+    | dict.fromkeys(("difference", "ratio", "value", "chance"), pl.Float64)
+    | dict.fromkeys(("low", "high", "smallest_detectable"), pl.Float64)
+    | dict.fromkeys(("seed", "num_pairs"), pl.Int64)
+)
+
+
+def _frame(rows: list[tuple[Any, ...]], columns: str) -> pl.DataFrame:
+    schema = {name: _COLUMN_TYPES[name] for name in columns.split()}
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def _difference_rows(difference: Difference) -> Iterator[tuple[Any, ...]]:

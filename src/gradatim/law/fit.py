@@ -9,15 +9,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import TypeAdapter
 
 from gradatim.compute import num_matmul_parameters
 from gradatim.errors import FitError
-from gradatim.law.interval import t_factor
+from gradatim.law.interval import Result, t_factor
 from gradatim.law.powers import EXPONENT_BOUNDS, Floats, SumOfPowers
 from gradatim.record import tables
 from gradatim.record.read import Record
@@ -33,11 +34,7 @@ VARIABLES: dict[Variable, str] = {
 Intervals = dict[str, tuple[float, float]]
 
 
-class _Fit(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PowerLawFit(_Fit):
+class PowerLawFit(Result):
     """L(x) = offset + coefficient * x^-exponent (E, A, alpha), in the units of the given loss.
 
     Attributes:
@@ -81,7 +78,7 @@ class PowerLawFit(_Fit):
         return low.reshape(x.shape), high.reshape(x.shape)
 
 
-class ChinchillaFit(_Fit):
+class ChinchillaFit(Result):
     """L(N, D) = offset + parameter_coefficient N^-parameter_exponent + the same of tokens D.
 
     In the paper's letters E, A, alpha, B, beta. `compute_exponent` is a = beta / (alpha + beta):
@@ -99,7 +96,7 @@ class ChinchillaFit(_Fit):
     rmse_log: float
 
 
-class LawFit(_Fit):
+class LawFit(Result):
     """One law of one arm. `law` is None where none can be fitted, and `reason` says why.
 
     Attributes:
@@ -175,17 +172,9 @@ def fit(
     return laws
 
 
-_LAWS = TypeAdapter(list[LawFit])
-
-
 def laws_to_json(laws: Sequence[LawFit]) -> str:
     """Laws with the data they were fitted on, intervals and diagnostics."""
-    return _LAWS.dump_json(list(laws), indent=1).decode()
-
-
-def laws_from_json(text: str) -> list[LawFit]:
-    """The inverse of `laws_to_json`."""
-    return _LAWS.validate_json(text)
+    return TypeAdapter(list[LawFit]).dump_json(list(laws), indent=1).decode()
 
 
 def fit_power_law(
@@ -214,8 +203,7 @@ def fit_power_law(
     Raises:
         FitError: fewer than two distinct x, or numbers that are not positive and finite.
     """
-    x, loss = _positive("x", x), _positive("loss", loss)
-    _require_same_length(x, loss)
+    x, loss = _points(x=x, loss=loss)
     num_distinct = 1 + int((np.diff(np.sort(np.log(x))) > math.log(SAME_SIZE_RATIO)).sum())
     if num_distinct < 2:
         raise FitError(
@@ -234,7 +222,8 @@ def fit_power_law(
     fitted = powers.log_loss_P + residuals
     generator = np.random.default_rng(seed)
     resamples = (fitted - generator.choice(widened, len(x)) for _ in range(num_bootstrap))
-    draws = [_constants(powers.with_log_loss(y).descend(theta)[1], centre) for y in resamples]
+    refits = (replace(powers, log_loss_P=y).descend(theta) for y in resamples)
+    draws = [_constants(refitted, centre) for _, refitted in refits]
     names = ("offset", "coefficient", "exponent") if has_offset else ("", "coefficient", "exponent")
     intervals = _intervals(names, draws)
     offset, coefficient, exponent = _constants(theta, centre)
@@ -317,9 +306,7 @@ def fit_chinchilla(
     Raises:
         FitError: fewer than six points, or numbers that are not positive and finite.
     """
-    parameters, tokens = _positive("parameters", parameters), _positive("tokens", tokens)
-    loss = _positive("loss", loss)
-    _require_same_length(parameters, tokens, loss)
+    parameters, tokens, loss = _points(parameters=parameters, tokens=tokens, loss=loss)
     if len(loss) < 6:
         raise FitError("too few points for five constants", expected="6", got=f"{len(loss)}")
     powers = SumOfPowers(np.log([parameters, tokens]), np.log(loss), delta)
@@ -345,18 +332,18 @@ def _chinchilla_constants(theta: Floats) -> tuple[float, ...]:
     return math.exp(e), math.exp(a), alpha, math.exp(b), beta, beta / (alpha + beta)
 
 
-def _positive(what: str, values: ArrayLike) -> Floats:
-    array = np.asarray(values, dtype=np.float64).ravel()
-    wrong = array[~(np.isfinite(array) & (array > 0))]
-    if wrong.size:
-        raise FitError(f"{what} must be positive and finite", got=f"{wrong[0]}")
-    return array
-
-
-def _require_same_length(*arrays: Floats) -> None:
-    if len({len(array) for array in arrays}) > 1:
-        lengths = ", ".join(str(len(array)) for array in arrays)
-        raise FitError("a point lacks a number", expected="equal lengths", got=lengths)
+def _points(**values: ArrayLike) -> list[Floats]:
+    """The arrays as [points]: positive, finite and of one length."""
+    arrays = {what: np.asarray(them, dtype=np.float64).ravel() for what, them in values.items()}
+    for what, array in arrays.items():
+        wrong = array[~(np.isfinite(array) & (array > 0))]
+        if wrong.size:
+            raise FitError(f"{what} must be positive and finite", got=f"{wrong[0]}")
+    lengths = [len(array) for array in arrays.values()]
+    if len(set(lengths)) > 1:
+        got = ", ".join(map(str, lengths))
+        raise FitError("a point lacks a number", expected="equal lengths", got=got)
+    return list(arrays.values())
 
 
 def _intervals(names: Sequence[str], draws: Sequence[tuple[float, ...]]) -> Intervals:

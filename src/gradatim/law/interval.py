@@ -22,7 +22,13 @@ CONFIDENCE = 0.95
 Values = NDArray[np.float64]
 
 
-class Estimate(BaseModel):
+class Result(BaseModel):
+    """What was found in runs, as data that is written down."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Estimate(Result):
     """A mean with its two-sided 95 % t-interval; None where one seed allows no interval.
 
     Attributes:
@@ -30,8 +36,6 @@ class Estimate(BaseModel):
         p_value: two-sided, of the mean being zero.
         degrees_of_freedom: of the pooled standard deviation.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     mean: float
     low: float | None = None

@@ -81,10 +81,6 @@ class SumOfPowers:
         best = np.argsort(np.concatenate(ratings), kind="stable")[:NUM_DESCENTS]
         return min((self.descend(start) for start in starts[best]), key=lambda found: found[0])[1]
 
-    def with_log_loss(self, log_loss_P: Floats) -> SumOfPowers:
-        """The same fit of other observations at the same x."""
-        return replace(self, log_loss_P=log_loss_P)
-
     def chosen(self, points: NDArray[np.int64]) -> SumOfPowers:
         """The same fit of a choice of points, with repetition."""
         return replace(self, log_x_KP=self.log_x_KP[:, points], log_loss_P=self.log_loss_P[points])

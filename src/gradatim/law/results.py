@@ -18,7 +18,6 @@ from gradatim.compute import num_matmul_parameters
 from gradatim.errors import MismatchError, RecordError
 from gradatim.law.comparison import Arm, ControlKind, SameBlocks
 from gradatim.law.curve import Curve
-from gradatim.recipe import Recipe
 from gradatim.record import tables
 from gradatim.record.read import Record
 
@@ -173,7 +172,7 @@ def arms_of(results: Mapping[Run, Result], baseline: str) -> tuple[tuple[Arm, ..
         control = spec.operation.control
         if control is None or control.of not in specs:
             arms.append(Arm(name=name))
-        elif is_control(spec.recipe, specs[control.of].recipe, control.kind):
+        elif specs[control.of].recipe.controls().get(control.kind) == spec.recipe:
             kind = cast(ControlKind, control.kind)
             arms.append(Arm(name=name, control=kind, method=control.of))
         else:
@@ -195,11 +194,6 @@ def changed_conditions(results: Mapping[Run, Result]) -> list[str]:
         for run, result in results.items()
         if (changed := result.record.changed_conditions())
     ]
-
-
-def is_control(control: Recipe, method: Recipe, kind: str) -> bool:
-    """Whether a recipe is the control of that kind that the method asks for."""
-    return method.controls().get(kind) == control
 
 
 def same_blocks(results: Mapping[Run, Result], rungs: Sequence[str]) -> Iterator[SameBlocks]:
