@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -299,23 +299,15 @@ def rung_shape(
     """
     if name not in LADDER:
         raise SpecError("unknown rung", where="rung", expected=", ".join(LADDER), got=repr(name))
-    rung = LADDER[name]
-    own_llama_sizes = {"num_kv_heads": rung.num_kv_heads, "mlp_width": rung.mlp_width}
-    return Shape.model_validate(
-        {
-            "family": family,
-            "vocab_size": vocab_size,
-            "context_tokens": context_tokens,
-            "num_layers": rung.num_layers,
-            "width": rung.width,
-            "num_heads": rung.num_heads,
-            "tied_embeddings": tied_embeddings,
-            **{
-                field: size
-                for field, size in own_llama_sizes.items()
-                if size is not None and family == "llama"
-            },
-        }
+    given = asdict(LADDER[name])
+    if family != "llama":
+        del given["num_kv_heads"], given["mlp_width"]
+    return Shape(
+        family=family,
+        vocab_size=vocab_size,
+        context_tokens=context_tokens,
+        tied_embeddings=tied_embeddings,
+        **{field: size for field, size in given.items() if size is not None},
     )
 
 
