@@ -7,9 +7,11 @@ the same corpus" is a comparison of two small JSON objects.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from gradatim.corpus.locations import without_paths
 
 SPECTRUM = "spectrum"
 
@@ -21,19 +23,12 @@ class _Settings(BaseModel):
 class CorpusSpec(_Settings):
     """Where documents come from; the options are those of `gradatim.corpus.documents`."""
 
-    location: str | tuple[str, ...]
+    location: Annotated[str | tuple[str, ...], BeforeValidator(without_paths)]
     text_column: str | None = None
     id_column: str | None = None
     source_column: str | None = None
     level_column: str | None = None
     on_bad: Literal["stop", "skip"] = "stop"
-
-    @field_validator("location", mode="before")
-    @classmethod
-    def _paths_become_strings(cls, location: object) -> object:
-        if isinstance(location, list | tuple):
-            return tuple(str(part) for part in location)
-        return str(location) if isinstance(location, Path) else location
 
 
 class SpectrumSpec(_Settings):
@@ -63,18 +58,13 @@ class TokenizerSpec(_Settings):
 
     vocab_size: int = Field(default=4096, ge=257)
     sample_bytes: int = Field(default=16_000_000, ge=1_000)
-    file: str | None = None
+    file: Annotated[str | None, BeforeValidator(without_paths)] = None
     hf: str | None = None
     separator: str | None = None
 
     @property
     def is_existing(self) -> bool:
         return self.file is not None or self.hf is not None
-
-    @field_validator("file", mode="before")
-    @classmethod
-    def _path_becomes_string(cls, file: object) -> object:
-        return str(file) if isinstance(file, Path) else file
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -20,13 +21,7 @@ from gradatim.corpus.documents import Columns, Document, documents_of, segment_d
 from gradatim.corpus.locations import Segment
 from gradatim.corpus.passages import in_batches
 from gradatim.corpus.pieces import Piece
-from gradatim.corpus.readers import (
-    Report,
-    batch_rows,
-    open_parquet,
-    python_values,
-    rows_a_batch,
-)
+from gradatim.corpus.readers import Report, batch_rows, parquet_batches, python_values
 
 _BATCH_BYTES = 8 * 2**20
 _BATCH_DOCUMENTS = 1 << 16
@@ -108,7 +103,8 @@ def _buffers(text: pa.LargeStringArray) -> tuple[NDArray[np.int64], NDArray[np.u
 
 
 def _parquet_batches(segment: Segment, columns: Columns, report: Report) -> Iterator[TextBatch]:
-    batches = _table_batches(segment, columns)
+    choose = partial(columns.chosen, where=segment.path)
+    batches = parquet_batches(segment.path, choose, first=segment.first, end=segment.end)
     for row_of_first, batch in unbroken(batches, segment.path, report):
         chosen = columns.chosen(batch.schema.names, segment.path)
         text = _clean_text(batch.column(chosen["text"]))
@@ -119,33 +115,6 @@ def _parquet_batches(segment: Segment, columns: Columns, report: Report) -> Iter
             yield from _batched(
                 documents_of(rows, columns, segment.name, segment.source, report=report)
             )
-
-
-def _table_batches(segment: Segment, columns: Columns) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Number of the first row, from 1, and the columns needed, for the rows of a segment."""
-    with open_parquet(segment.path) as file:
-        chosen = columns.chosen(file.schema_arrow.names, segment.path)
-        names = list(dict.fromkeys(chosen.values()))
-        metadata = file.metadata
-        end = metadata.num_rows if segment.end is None else segment.end
-        groups, skipped, before = [], 0, 0
-        for index in range(metadata.num_row_groups):
-            num_rows = metadata.row_group(index).num_rows
-            if before + num_rows <= segment.first:
-                skipped += num_rows
-            elif before < end:
-                groups.append(index)
-            before += num_rows
-        at = skipped
-        batch_rows = rows_a_batch(file, names)
-        batches = file.iter_batches(batch_rows, row_groups=groups, columns=names, use_threads=False)
-        for batch in batches:
-            first, last = max(segment.first - at, 0), min(end - at, len(batch))
-            if first < last:
-                yield at + first + 1, batch.slice(first, last - first)
-            at += len(batch)
-            if at >= end:
-                return
 
 
 def _clean_text(column: pa.Array) -> pa.LargeStringArray | None:

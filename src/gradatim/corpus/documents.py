@@ -8,7 +8,8 @@ that cannot be used is an error that names its place, or, when asked, is skipped
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -23,10 +24,13 @@ from gradatim.errors import InputError
 Part = TypeVar("Part")
 Location = str | Path | Sequence[str | Path]
 
-TEXT_COLUMNS = ("text", "content", "body")
-ID_COLUMNS = ("id", "doc_id")
-SOURCE_COLUMNS = ("source", "source_repo")
-LEVEL_COLUMNS = ("level",)
+_GUESSES = {
+    "text": ("text", "content", "body"),
+    "id": ("id", "doc_id"),
+    "source": ("source", "source_repo"),
+    "level": ("level",),
+}
+"""Names of columns by their role, the likeliest first."""
 
 MOST_PLACES = 20
 
@@ -139,14 +143,9 @@ class Columns:
         Raises:
             InputError: no text column, or a column that was asked for is missing.
         """
-        guesses = {
-            "text": (self.text, TEXT_COLUMNS),
-            "id": (self.id, ID_COLUMNS),
-            "source": (self.source, SOURCE_COLUMNS),
-            "level": (self.level, LEVEL_COLUMNS),
-        }
         chosen = {}
-        for role, (asked, guessed) in guesses.items():
+        for role, guessed in _GUESSES.items():
+            asked: str | None = getattr(self, role)
             found = next((name for name in ((asked,) if asked else guessed) if name in names), None)
             if found is not None:
                 chosen[role] = found
@@ -178,10 +177,7 @@ def segment_documents(segment: Segment, columns: Columns, report: Report) -> Ite
         columns: to be read; plain text has none to ask for.
         report: takes what cannot be used, and raises it or lets the reading go on.
     """
-
-    def choose(names: Sequence[str]) -> list[str]:
-        return list(columns.chosen(names, segment.path).values())
-
+    choose = partial(columns.chosen, where=segment.path)
     if segment.format == "text":
         columns, rows = Columns(), read_text(segment.path, report)
     elif segment.format == "parquet":
@@ -310,8 +306,7 @@ class _UniqueIds:
         while not self._is_new(f"{document.id}~{number}"):
             number += 1
         self._num_same[document.id] = number
-        new_id = f"{document.id}~{number}"
-        return Document(new_id, document.text, document.source, document.level, document.split)
+        return replace(document, id=f"{document.id}~{number}")
 
     def _is_new(self, document_id: str) -> bool:
         return self._seen.is_new(document_id.encode(errors="surrogatepass"))

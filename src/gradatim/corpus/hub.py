@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 from gradatim.corpus.locations import Segment
-from gradatim.corpus.readers import Row
+from gradatim.corpus.readers import Choose, Row
 from gradatim.errors import InputError, MissingExtraError
 
 HUB_PREFIX = "hf://"
@@ -64,7 +64,7 @@ class HubLocation:
         """All of it, its size unknown."""
         return Segment(self.where, "hub", self.name, self.source)
 
-    def read(self, choose: Callable[[list[str]], list[str]]) -> Iterator[Row]:
+    def read(self, choose: Choose) -> Iterator[Row]:
         """One row a record, with the columns that `choose` picks.
 
         Raises:
@@ -77,7 +77,7 @@ class HubLocation:
             names = data_set.column_names
             if names is None:
                 names = list(next(iter(data_set), {}))
-            columns = choose(names)
+            columns = list(choose(names).values())
             for record in data_set.select_columns(columns):
                 number += 1
                 yield Row(f"{self.where}: row {number}", number, record)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from gradatim.errors import InputError
 
-_FORMATS = {".parquet": "parquet", ".jsonl": "json", ".ndjson": "json", ".json": "json"} | {
-    ".txt": "text"
-}
+_JSON = dict.fromkeys((".jsonl", ".ndjson", ".json"), "json")
+_FORMATS = {".parquet": "parquet", ".txt": "text"} | _JSON
 _COMPRESSED = (".gz", ".zst")
 _READABLE = ".parquet, .jsonl, .ndjson, .json, .txt (the last four also .gz or .zst)"
 _SHARD_NUMBER = re.compile(r"[-_.](?:part[-_.]?)?\d+(?:[-_.]of[-_.]\d+)?$")
@@ -48,9 +48,8 @@ class Segment:
     def __str__(self) -> str:
         if self.end is None:
             return self.name
-        return f"{self.name} {'rows' if self.format == 'parquet' else 'bytes'} " + (
-            f"{self.first}-{self.end}"
-        )
+        unit = "rows" if self.format == "parquet" else "bytes"
+        return f"{self.name} {unit} {self.first}-{self.end}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,18 @@ class CorpusFile:
         return Segment(self.path, self.format, self.name, self.source, num_bytes=self.num_bytes)
 
 
-def find_files(location: str | Path) -> Iterator[CorpusFile]:
+def without_paths(location: object) -> object:
+    """A location, or several, with strings for paths: for settings that are written down."""
+    if isinstance(location, list | tuple):
+        return tuple(str(part) for part in location)
+    return str(location) if isinstance(location, Path) else location
+
+
+Describe = Callable[[str, str, str, str], CorpusFile]
+"""Given what opens a file, its format, name and source: all that is known of it."""
+
+
+def find_files(location: str | Path) -> list[CorpusFile]:
     """The files of a path, folder or glob, sorted by name; hidden ones in folders are left out.
 
     Raises:
@@ -86,17 +96,22 @@ def find_files(location: str | Path) -> Iterator[CorpusFile]:
     """
     path = Path(location).expanduser()
     if path.is_dir():
-        yield from _files_below(path)
+        paths = [inner for inner in path.rglob("*") if not _is_hidden(inner.relative_to(path))]
+        root = path
     elif path.exists():
-        yield _named_file(path)
+        return [_named_file(str(path), path, str(path), _local)]
     elif glob.has_magic(str(path)):
-        yield from _matching_files(path)
+        # Path.glob takes no absolute pattern.
+        names = glob.glob(str(path), recursive=True)  # noqa: PTH207
+        paths, root = [Path(name) for name in names], Path(*_leading_parts(path))
     else:
         raise InputError(
             "no such file or folder",
             where=str(location),
             remedy="Check the path; hub data sets are written hf://owner/name",
         )
+    found = {str(inner): inner for inner in paths if inner.is_file()}
+    return _readable_files(found, root, str(path), _local)
 
 
 def remote_files(filesystem: Any, path: str, location: str) -> list[CorpusFile]:
@@ -105,89 +120,64 @@ def remote_files(filesystem: Any, path: str, location: str) -> list[CorpusFile]:
     Raises:
         InputError: nothing there, or nothing of a known kind.
     """
+    root, describe = PurePosixPath(path), partial(_remote, filesystem)
     if filesystem.isfile(path):
-        kind = _format_of(Path(path))
-        if kind is None:
-            raise _unknown_kind(Path(path), location)
-        return [_remote(filesystem, path, kind, PurePosixPath(path).name, _stem(Path(path)))]
+        return [_named_file(path, root, location, describe)]
     is_pattern = glob.has_magic(path)
-    root = PurePosixPath(*_leading_parts(Path(path))) if is_pattern else PurePosixPath(path)
+    root = PurePosixPath(*_leading_parts(root)) if is_pattern else root
     paths = filesystem.glob(path) if is_pattern else filesystem.find(path)
-    found = []
-    for inner in sorted(paths):
-        name = PurePosixPath(inner).relative_to(root)
-        kind = _format_of(Path(inner))
-        if kind is not None and (is_pattern or not _is_hidden(name)):
-            source = PurePosixPath(inner).parent.name if kind == "text" else _stem(Path(inner))
-            found.append(_remote(filesystem, inner, kind, name.as_posix(), source))
-    return _some(found, location, len(paths))
+    found = {inner: PurePosixPath(inner) for inner in paths}
+    if not is_pattern:
+        found = {n: inner for n, inner in found.items() if not _is_hidden(inner.relative_to(root))}
+    return _readable_files(found, root, location, describe)
 
 
-def _unknown_kind(path: PurePath, where: str) -> InputError:
-    return InputError(
-        "not a kind of file that can be read",
-        where=where,
-        expected=_READABLE,
-        got=path.suffix or "no suffix",
-        remedy="Rename or convert the file",
-    )
-
-
-def _named_file(path: Path) -> CorpusFile:
+def _named_file(name: str, path: PurePath, where: str, describe: Describe) -> CorpusFile:
     kind = _format_of(path)
     if kind is None:
-        raise _unknown_kind(path, str(path))
-    return _local(path, kind, path.name, _stem(path))
+        raise InputError(
+            "not a kind of file that can be read",
+            where=where,
+            expected=_READABLE,
+            got=path.suffix or "no suffix",
+            remedy="Rename or convert the file",
+        )
+    return describe(name, kind, path.name, _stem(path))
 
 
-def _files_below(folder: Path) -> Iterator[CorpusFile]:
-    paths = [path for path in folder.rglob("*") if not _is_hidden(path.relative_to(folder))]
-    files = [_found_file(path, folder) for path in _sorted(paths)]
-    found = [file for file in files if file is not None]
-    yield from _some(found, str(folder), sum(path.is_file() for path in paths))
+def _readable_files(
+    paths: Mapping[str, PurePath], root: PurePath, where: str, describe: Describe
+) -> list[CorpusFile]:
+    """Those of a known kind, sorted; `paths` are those below `root` by what opens them."""
+    found = []
+    for opened_by, path in sorted(paths.items(), key=lambda item: item[1].as_posix()):
+        kind = _format_of(path)
+        if kind is not None:
+            whole = path.absolute() if isinstance(path, Path) else path
+            source = whole.parent.name if kind == "text" else _stem(path)
+            found.append(describe(opened_by, kind, path.relative_to(root).as_posix(), source))
+    if not found:
+        raise InputError(
+            "nothing there that can be read",
+            where=where,
+            expected=_READABLE,
+            got=f"{len(paths)} other files",
+            remedy="Check the location; in a pattern ** stands for any number of folders",
+        )
+    return found
 
 
-def _matching_files(pattern: Path) -> Iterator[CorpusFile]:
-    root = Path(*_leading_parts(pattern))
-    # Path.glob takes no absolute pattern.
-    names = glob.glob(str(pattern), recursive=True)  # noqa: PTH207
-    matches = _sorted([Path(name) for name in names])
-    found = [file for path in matches if (file := _found_file(path, root)) is not None]
-    yield from _some(found, str(pattern), len(matches))
-
-
-def _some(found: list[CorpusFile], where: str, num_there: int) -> list[CorpusFile]:
-    if found:
-        return found
-    raise InputError(
-        "nothing there that can be read",
-        where=where,
-        expected=_READABLE,
-        got=f"{num_there} other files",
-        remedy="Check the location; in a pattern ** stands for any number of folders",
-    )
-
-
-def _leading_parts(pattern: Path) -> Iterator[str]:
+def _leading_parts(pattern: PurePath) -> Iterator[str]:
     for part in pattern.parent.parts:
         if glob.has_magic(part):
             return
         yield part
 
 
-def _found_file(path: Path, root: Path) -> CorpusFile | None:
-    kind = _format_of(path)
-    if kind is None or not path.is_file():
-        return None
-    name = path.relative_to(root).as_posix()
-    source = path.absolute().parent.name if kind == "text" else _stem(path)
-    return _local(path, kind, name, source)
-
-
-def _local(path: Path, kind: str, name: str, source: str) -> CorpusFile:
-    status = path.stat()
+def _local(path: str, kind: str, name: str, source: str) -> CorpusFile:
+    status = Path(path).stat()
     changed = str(status.st_mtime_ns)
-    return CorpusFile(str(path), kind, name, source or "text", status.st_size, changed)
+    return CorpusFile(path, kind, name, source or "text", status.st_size, changed)
 
 
 def _remote(filesystem: Any, path: str, kind: str, name: str, source: str) -> CorpusFile:
@@ -198,25 +188,21 @@ def _remote(filesystem: Any, path: str, kind: str, name: str, source: str) -> Co
     return CorpusFile(url, kind, name, source or "text", int(info["size"]), changed)
 
 
-def _sorted(paths: list[Path]) -> list[Path]:
-    return sorted(paths, key=lambda path: path.as_posix())
-
-
 def _is_hidden(path: PurePath) -> bool:
     return any(part.startswith((".", "_")) for part in path.parts)
 
 
-def _uncompressed_name(path: Path) -> Path:
+def _uncompressed_name(path: PurePath) -> PurePath:
     is_compressed = path.suffix.lower() in _COMPRESSED
     return path.with_suffix("") if is_compressed else path
 
 
-def _format_of(path: Path) -> str | None:
+def _format_of(path: PurePath) -> str | None:
     inner = _uncompressed_name(path)
     kind = _FORMATS.get(inner.suffix.lower())
     return None if kind == "parquet" and inner != path else kind
 
 
-def _stem(path: Path) -> str:
+def _stem(path: PurePath) -> str:
     stem = _uncompressed_name(path).stem
     return _SHARD_NUMBER.sub("", stem) or stem

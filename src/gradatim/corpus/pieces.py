@@ -11,12 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-import pyarrow.parquet as pq
-
 from gradatim.corpus.documents import Columns
 from gradatim.corpus.hub import HUB_PREFIX, HubLocation
 from gradatim.corpus.locations import CorpusFile, Segment
-from gradatim.corpus.readers import count_lines, open_parquet
+from gradatim.corpus.readers import count_lines, group_sizes, open_parquet
 from gradatim.corpus.storage import compression_of, corpus_files
 from gradatim.errors import InputError
 
@@ -165,7 +163,7 @@ def _parquet_segments(
 ) -> Iterator[Segment]:
     with open_parquet(whole.path) as file:
         text = columns.chosen(file.schema_arrow.names, whole.path)["text"]
-        sizes = list(_group_sizes(file.metadata, text))
+        sizes = list(group_sizes(file.metadata, [text]))
     first = end = num_bytes = 0
     for num_rows, group_bytes in sizes:
         if num_rows == 0:
@@ -185,17 +183,6 @@ def _parquet_segments(
         num_bytes += group_bytes
     if end > first:
         yield replace(whole, first=first, end=end, num_bytes=num_bytes)
-
-
-def _group_sizes(metadata: pq.FileMetaData, column: str) -> Iterator[tuple[int, int]]:
-    """Rows and uncompressed bytes of a column, by row group."""
-    for index in range(metadata.num_row_groups):
-        group = metadata.row_group(index)
-        chunks = [group.column(at) for at in range(group.num_columns)]
-        num_bytes = sum(
-            chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema == column
-        )
-        yield group.num_rows, num_bytes
 
 
 def _divided(whole: Segment, num_parts: int, length: int, num_bytes: int) -> Iterator[Segment]:

@@ -32,6 +32,8 @@ OR_SKIP = ', or go on without it: on_bad="skip" (--on-bad skip)'
 """The end of the remedy of every error that skipping gets around."""
 
 Report = Callable[[InputError], None]
+Choose = Callable[[list[str]], Mapping[str, str]]
+"""Given the names of all columns, those to be read, by their role."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,20 +121,41 @@ def count_lines(path: Path | str, first_byte: int, end_byte: int) -> int:
     return num_lines
 
 
-def read_parquet(path: Path | str, choose: Callable[[list[str]], list[str]]) -> Iterator[Row]:
+def read_parquet(path: Path | str, choose: Choose) -> Iterator[Row]:
     """One row a table row, with the columns that `choose` picks from the file's column names.
 
     Raises:
         InputError: the file is no parquet; and whatever `choose` raises.
     """
-    file = open_parquet(path)
-    with file:
+    for row_of_first, batch in parquet_batches(path, choose):
+        yield from batch_rows(batch, str(path), row_of_first)
+
+
+def parquet_batches(
+    path: Path | str, choose: Choose, *, first: int = 0, end: int | None = None
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Number of the first row, from 1, and the columns chosen, for rows `first` to `end`."""
+    with open_parquet(path) as file:
         # One column may serve two roles, and the file, not the request, decides the order.
-        columns = list(dict.fromkeys(choose(file.schema_arrow.names)))
-        row_of_first = 1
-        for batch in file.iter_batches(batch_size=rows_a_batch(file, columns), columns=columns):
-            yield from batch_rows(batch, str(path), row_of_first)
-            row_of_first += len(batch)
+        columns = list(dict.fromkeys(choose(file.schema_arrow.names).values()))
+        metadata = file.metadata
+        end = metadata.num_rows if end is None else end
+        groups, at, before = [], 0, 0
+        for index in range(metadata.num_row_groups):
+            num_rows = metadata.row_group(index).num_rows
+            if before + num_rows <= first:
+                at += num_rows
+            elif before < end:
+                groups.append(index)
+            before += num_rows
+        size = rows_a_batch(file, columns)
+        for batch in file.iter_batches(size, row_groups=groups, columns=columns, use_threads=False):
+            start, stop = max(first - at, 0), min(end - at, len(batch))
+            if start < stop:
+                yield at + start + 1, batch.slice(start, stop - start)
+            at += len(batch)
+            if at >= end:
+                return
 
 
 def batch_rows(batch: pa.RecordBatch, path: str, row_of_first: int) -> Iterator[Row]:
@@ -232,16 +255,20 @@ def _line_too_long(where: str) -> InputError:
 
 def rows_a_batch(file: pq.ParquetFile, columns: list[str]) -> int:
     """As many rows as hold about 8 MB, by the mean size of the columns' values."""
-    metadata = file.metadata
-    num_bytes = 1
-    for group in range(metadata.num_row_groups):
-        row_group = metadata.row_group(group)
-        for column in range(row_group.num_columns):
-            chunk = row_group.column(column)
-            if chunk.path_in_schema in columns:
-                num_bytes += chunk.total_uncompressed_size
-    num_rows = int(_PARQUET_BATCH_BYTES * metadata.num_rows / num_bytes)
+    num_bytes = 1 + sum(size for _, size in group_sizes(file.metadata, columns))
+    num_rows = int(_PARQUET_BATCH_BYTES * file.metadata.num_rows / num_bytes)
     return max(1, min(4096, num_rows))
+
+
+def group_sizes(metadata: pq.FileMetaData, columns: list[str]) -> Iterator[tuple[int, int]]:
+    """Rows and uncompressed bytes of some columns, by row group."""
+    for index in range(metadata.num_row_groups):
+        group = metadata.row_group(index)
+        chunks = [group.column(at) for at in range(group.num_columns)]
+        sizes = (
+            chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in columns
+        )
+        yield group.num_rows, sum(sizes)
 
 
 def python_values(array: pa.Array) -> list[object]:

@@ -46,14 +46,19 @@ def corpus_files(location: str) -> list[CorpusFile]:
         MissingExtraError: the package that reaches the store is not installed.
     """
     if not is_remote(location):
-        return list(find_files(location.removeprefix(_LOCAL)))
+        return find_files(location.removeprefix(_LOCAL))
     filesystem, path = _filesystem_of(location)
     try:
         return remote_files(filesystem, path, location)
     except InputError:
         raise
     except Exception as error:  # every store's library has its own
-        raise _unreachable(location, error) from error
+        raise InputError(
+            "cannot be reached",
+            where=location,
+            got=f"{type(error).__name__}: {error}".splitlines()[0],
+            remedy="Check the location, the connection and the credentials",
+        ) from error
 
 
 def open_input(path: str | Path) -> pa.NativeFile:
@@ -158,12 +163,3 @@ def _filesystem_of(location: str) -> tuple[Any, str]:
             "not a location that can be reached", where=location, got=str(error).splitlines()[0]
         ) from error
     return filesystem, path
-
-
-def _unreachable(location: str, error: Exception) -> InputError:
-    return InputError(
-        "cannot be reached",
-        where=location,
-        got=f"{type(error).__name__}: {error}".splitlines()[0],
-        remedy="Check the location, the connection and the credentials",
-    )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from gradatim.corpus.documents import Columns
+from gradatim.corpus.locations import without_paths
 from gradatim.difficulty.surface import DEFAULT_METRICS, SurfaceMetrics
 from gradatim.scoring.columns import COLUMNS, CORPUS_RARITY, TOKENS_PER_WORD
 
@@ -31,7 +31,7 @@ class ScoringSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    corpus: str | tuple[str, ...]
+    corpus: Annotated[str | tuple[str, ...], BeforeValidator(without_paths)]
     text_column: str | None = None
     id_column: str | None = None
     source_column: str | None = None
@@ -43,13 +43,6 @@ class ScoringSpec(BaseModel):
     counts: bool = False
     tokenizer: str | None = None
     num_bands: int = Field(default=10, ge=1, le=1000)
-
-    @field_validator("corpus", mode="before")
-    @classmethod
-    def _paths_become_strings(cls, location: object) -> object:
-        if isinstance(location, list | tuple):
-            return tuple(str(part) for part in location)
-        return str(location) if isinstance(location, Path) else location
 
     @field_validator("corpus")
     @classmethod
