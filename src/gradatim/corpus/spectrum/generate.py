@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 
 from gradatim.corpus.documents import Document
 from gradatim.corpus.spectrum import (
@@ -161,15 +161,13 @@ def generate(
             expected="exactly one of num_items and num_bytes",
             got="both" if num_items is not None else "neither",
         )
+    items = (item_at(level, split, index, seed=seed) for index in count())
     if num_items is not None:
-        for index in range(num_items):
-            yield item_at(level, split, index, seed=seed)
+        yield from islice(items, num_items)
         return
     left_bytes = num_bytes or 0
-    for index in count():
-        if left_bytes <= 0:
-            return
-        item = item_at(level, split, index, seed=seed)
+    while left_bytes > 0:
+        item = next(items)
         left_bytes -= len(item.text)  # all texts are ASCII
         yield item
 

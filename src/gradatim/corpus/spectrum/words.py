@@ -50,6 +50,15 @@ zero one two three four five six seven eight nine ten eleven twelve thirteen fou
 sixteen seventeen eighteen nineteen twenty
 """)
 
+# What may be told of anyone alike, by relation.
+VALUE_WORDS = {
+    "aged": NUMBERS[3:15],
+    "likes": tuple(f"{food}s" for food in FOODS),
+    "came_on": DAYS,
+    "feeds": ANIMALS,
+    "works": JOBS,
+}
+
 SOUNDS = (
     *(("dog", "barked"), ("duck", "quacked"), ("cow", "mooed"), ("pig", "grunted")),
     *(("hen", "clucked"), ("cat", "purred"), ("horse", "neighed"), ("mouse", "squeaked")),

@@ -11,18 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from gradatim.corpus.spectrum.cast import VALUES, Person, partners, people
-from gradatim.corpus.spectrum.words import (
-    ADJECTIVES,
-    ANIMALS,
-    COLOURS,
-    CONTAINERS,
-    DAYS,
-    FOODS,
-    JOBS,
-    KIN,
-    NUMBERS,
-    PLACES,
-)
+from gradatim.corpus.spectrum.words import ADJECTIVES, COLOURS, CONTAINERS, KIN, PLACES, VALUE_WORDS
 
 T = TypeVar("T")
 
@@ -63,15 +52,6 @@ PHRASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("The {1} gets its food from {0}.",),
     ),
     "works": (("{0} is the {1}.",), ("The {1} is {0}.",)),
-}
-
-# What may be told of anyone alike.
-VALUE_WORDS = {
-    "aged": NUMBERS[3:15],
-    "likes": tuple(f"{food}s" for food in FOODS),
-    "came_on": DAYS,
-    "feeds": ANIMALS,
-    "works": JOBS,
 }
 
 # How people are given their whole names: several, or one alone; likewise near and far.
