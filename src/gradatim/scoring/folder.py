@@ -38,16 +38,12 @@ def settings_of(spec: ScoringSpec, plan: CorpusPlan) -> dict[str, Any]:
     settings = spec.model_dump(mode="json", exclude={"corpus", "num_bands"})
     if spec.tokenizer is not None:
         settings["tokenizer"] = _hash_of_tokenizer(spec.tokenizer)
-    corpus: dict[str, Any] = {}
-    for number, file in enumerate(plan.files, 1):
-        entry = {"num_bytes": file.num_bytes, "changed": file.changed}
-        corpus[f"{number} {file.name}"] = entry
-    hubs = {
-        segment.path
-        for piece in plan.pieces
-        for segment in piece.segments
-        if segment.format == "hub"
+    corpus: dict[str, Any] = {
+        f"{number} {file.name}": {"num_bytes": file.num_bytes, "changed": file.changed}
+        for number, file in enumerate(plan.files, 1)
     }
+    segments = [segment for piece in plan.pieces for segment in piece.segments]
+    hubs = {segment.path for segment in segments if segment.format == "hub"}
     corpus |= {path: {} for path in sorted(hubs)}
     return {
         "schema_version": SCHEMA_VERSION,

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gradatim.corpus.batches import PassageBatch, TextBatch, cut_batch, read_piece
@@ -192,12 +193,10 @@ def _passages(
 
 def _score(job: Job, batch: TextBatch, passages: PassageBatch) -> pa.Table:
     document = pa.array(passages.document)
-    offsets = np.frombuffer(passages.text.buffers()[1], np.int64)
-    offsets = offsets[passages.text.offset : passages.text.offset + len(passages.text) + 1]
     columns = {
         "id": batch.id.take(document),
         "start_byte": pa.array(passages.start_byte),
-        "num_bytes": pa.array(np.diff(offsets)),
+        "num_bytes": pc.binary_length(passages.text),
         "source": batch.source.take(document),
         "level": batch.level.take(document),
     }

@@ -12,12 +12,7 @@ import polars as pl
 from gradatim.corpus.pieces import plan_pieces
 from gradatim.corpus.storage import OutputFolder, open_input
 from gradatim.errors import StoreError
-from gradatim.scoring.folder import (
-    DESCRIPTION,
-    SCHEMA_VERSION,
-    check_same,
-    settings_of,
-)
+from gradatim.scoring.folder import DESCRIPTION, SCHEMA_VERSION, check_same, settings_of
 from gradatim.scoring.part import Job, piece_texts
 from gradatim.scoring.spec import ScoringSpec
 
@@ -81,12 +76,11 @@ def read_texts(location: Path | str, rows: Sequence[tuple[int, int]]) -> list[st
     found: dict[tuple[int, int], str] = {}
     for part in sorted({part for part, _ in rows}):
         wanted = {row for index, row in rows if index == part}
-        if not 0 <= part < len(plan.pieces):
-            raise _no_such_row(location, part, min(wanted))
-        texts = piece_texts(job, plan.pieces[part], wanted)
-        missing = wanted - texts.keys()
-        if missing:
-            raise _no_such_row(location, part, min(missing))
+        is_there = 0 <= part < len(plan.pieces)
+        texts = piece_texts(job, plan.pieces[part], wanted) if is_there else {}
+        if missing := wanted - texts.keys():
+            got = f"part {part}, row {min(missing)}"
+            raise StoreError("no such row", where=str(location), got=got)
         found |= {(part, row): text for row, text in texts.items()}
     return [found[key] for key in rows]
 
@@ -96,7 +90,3 @@ def _scanned(path: str) -> pl.LazyFrame:
         return pl.scan_parquet(path, row_index_name="row", glob=False)
     with open_input(path) as file:
         return pl.scan_parquet(bytes(file.read()), row_index_name="row")
-
-
-def _no_such_row(location: Path | str, part: int, row: int) -> StoreError:
-    return StoreError("no such row", where=str(location), got=f"part {part}, row {row}")

@@ -109,7 +109,8 @@ def score(
     with _held(folder):
         folder.sweep()
         check_same(folder, settings)
-        run = _Run(spec, plan, folder, identity_of(settings), workers, on_progress)
+        job = Job(spec, folder.location, identity_of(settings))
+        run = _Run(plan, plan.pieces, folder, workers, job, on_progress)
         reports, scored_bytes = run.parts(settings)
         summary = summary_of(reports)
         if summary.num_rows == 0:
@@ -119,24 +120,16 @@ def score(
     return Scored(str(out), summary, scored_bytes, time.perf_counter() - began)
 
 
+@dataclass
 class _Run:
-    """The passes over a corpus."""
+    """The passes over a corpus; `pieces` are the plan's until their lines are numbered."""
 
-    def __init__(
-        self,
-        spec: ScoringSpec,
-        plan: CorpusPlan,
-        folder: OutputFolder,
-        identity: str,
-        engine: Engine,
-        on_progress: OnProgress | None,
-    ) -> None:
-        self.plan = plan
-        self.pieces = plan.pieces
-        self.folder = folder
-        self.engine = engine
-        self.job = Job(spec, str(folder.location), identity)
-        self.on_progress = on_progress
+    plan: CorpusPlan
+    pieces: tuple[Piece, ...]
+    folder: OutputFolder
+    engine: Engine
+    job: Job
+    on_progress: OnProgress | None
 
     def parts(self, settings: dict[str, Any]) -> tuple[list[PartReport], int]:
         """The reports of all parts, those made now included, and the bytes scored now."""
