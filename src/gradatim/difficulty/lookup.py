@@ -12,21 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gradatim.difficulty import columns as c
 from gradatim.difficulty.characters import Bytes
-from gradatim.difficulty.columns import (
-    AGE,
-    COMMON,
-    DISTINCT,
-    DISTINCT_UNFAMILIAR,
-    DISTINCT_ZIPF,
-    FUNCTION_WORDS,
-    NAME_ZIPF,
-    PARTS,
-    PERSONAL_PRONOUNS,
-    SQUARED_ZIPF,
-    UNLISTED,
-    ZIPF,
-)
 from gradatim.difficulty.compiled import inlined, inner
 from gradatim.difficulty.diversity import Ids
 from gradatim.difficulty.lexicon import (
@@ -139,35 +126,35 @@ def enter(
 ) -> None:  # fmt: skip
     """Enter a part of `n` letters, which lie in `scratch`, into the text's table."""
     known = _learn(value, scratch.letters, n, tables)
-    number = tally[DISTINCT]
+    number = tally[c.DISTINCT]
     scratch.slots[slot, 0] = value
     scratch.slots[slot, 1] = stamp << np.uint64(32) | np.uint64(number)
     scratch.slots[slot, 2] = known
     scratch.seen[number] = 0
     scratch.occurrences[number] = 0
-    tally[DISTINCT] += 1
-    tally[DISTINCT_ZIPF] += int(known >> np.uint64(ZIPF_SHIFT))
-    tally[DISTINCT_UNFAMILIAR] += (int(known >> np.uint64(FLAG_SHIFT)) & FAMILIAR_EARLY) == 0
+    tally[c.DISTINCT] += 1
+    tally[c.DISTINCT_ZIPF] += int(known >> np.uint64(ZIPF_SHIFT))
+    tally[c.DISTINCT_UNFAMILIAR] += (int(known >> np.uint64(FLAG_SHIFT)) & FAMILIAR_EARLY) == 0
 
 
 @inlined
 def tally_part(slot: np.uint64, is_name: bool, scratch: Scratch, tally: Counts) -> np.uint64:
     """Count one running part; returns what is known of it."""
     known = np.uint64(scratch.slots[slot, 2])
-    scratch.ids[tally[PARTS]] = int(scratch.slots[slot, 1] & np.uint64(0xFFFFFFFF))
-    tally[PARTS] += 1
+    scratch.ids[tally[c.PARTS]] = int(scratch.slots[slot, 1] & np.uint64(0xFFFFFFFF))
+    tally[c.PARTS] += 1
     zipf = int(known >> np.uint64(ZIPF_SHIFT))
     if is_name:
-        tally[NAME_ZIPF] += zipf
+        tally[c.NAME_ZIPF] += zipf
         return known
     flags = int(known >> np.uint64(FLAG_SHIFT))
-    tally[COMMON] += 1
-    tally[ZIPF] += zipf
-    tally[SQUARED_ZIPF] += zipf * zipf
-    tally[UNLISTED] += (flags & KNOWN) == 0
-    tally[FUNCTION_WORDS] += (flags & FUNCTION) != 0
-    tally[PERSONAL_PRONOUNS] += (flags & PERSONAL) != 0
-    tally[AGE] += int(known >> np.uint64(AGE_SHIFT)) & AGE_MASK
+    tally[c.COMMON] += 1
+    tally[c.ZIPF] += zipf
+    tally[c.SQUARED_ZIPF] += zipf * zipf
+    tally[c.UNLISTED] += (flags & KNOWN) == 0
+    tally[c.FUNCTION_WORDS] += (flags & FUNCTION) != 0
+    tally[c.PERSONAL_PRONOUNS] += (flags & PERSONAL) != 0
+    tally[c.AGE] += int(known >> np.uint64(AGE_SHIFT)) & AGE_MASK
     scratch.zipf[zipf // ZIPF_BIN_CENTI] += 1
     return known
 

@@ -149,10 +149,7 @@ def model_of(spec: dict[str, Any]) -> AgeModel:
         mean=np.array([row["mean"] for row in rows]),
         sd=np.array([row["sd"] for row in rows]),
         weights=np.array([row["years_per_sd"] for row in rows]),
-        intercept_years=spec["intercept_years"],
-        limit_sds=spec["limit_sds"],
         limits_years=(spec["limits_years"][0], spec["limits_years"][1]),
-        bend_years=spec["bend_years"],
-        sd_long_years=spec["uncertainty"]["sd_long_years"],
-        sd_word_years=spec["uncertainty"]["sd_word_years"],
+        **{name: spec[name] for name in ("intercept_years", "limit_sds", "bend_years")},
+        **{name: spec["uncertainty"][name] for name in ("sd_long_years", "sd_word_years")},
     )

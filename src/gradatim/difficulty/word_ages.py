@@ -30,8 +30,7 @@ def word_ages_tenths(words: Sequence[str], zipf_centi: NDArray[np.int64]) -> NDA
         words: in small letters.
         zipf_centi: their frequencies in hundredths of the Zipf scale.
     """
-    table = _table()
-    return ages_with(table[0], table[1], words, zipf_centi)
+    return ages_with(*_table(), words, zipf_centi)
 
 
 def ages_with(
@@ -44,9 +43,8 @@ def ages_with(
     years = rule_inputs(words, zipf_centi) @ rule
     tenths = np.clip(np.rint(10 * years), YOUNGEST_TENTHS, OLDEST_TENTHS).astype(np.int64)
     for i, word in enumerate(words):
-        own = own_tenths.get(word)
-        if own is not None:
-            tenths[i] = own
+        if word in own_tenths:
+            tenths[i] = own_tenths[word]
     tenths[zipf_centi >= FREQUENT_ZIPF_CENTI] = 0
     return tenths
 

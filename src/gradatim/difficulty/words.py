@@ -45,13 +45,7 @@ from gradatim.difficulty.lookup import (
     slot_of,
     tally_part,
 )
-from gradatim.difficulty.syllables import (
-    APOSTROPHE_SYMBOL,
-    MOST_LETTERS,
-    PLAIN,
-    SHORTENED,
-    TITLE,
-)
+from gradatim.difficulty.syllables import APOSTROPHE_SYMBOL, MOST_LETTERS, PLAIN, SHORTENED, TITLE
 
 _I, _M = 9, 13
 _CAPITAL_I, _SMALL_A = ord("I"), ord("a")

@@ -173,9 +173,7 @@ def agreement(a: ArrayLike, b: ArrayLike) -> float:
 def interval(a: Floats, b: Floats, *, seed: int = 0) -> tuple[float, float]:
     """95 % interval of `agreement`, by resampling."""
     draw = np.random.default_rng(seed)
-    found = []
-    for _ in range(_NUM_RESAMPLES):
-        rows = draw.integers(0, len(a), len(a))
-        found.append(agreement(a[rows], b[rows]))
+    resamples = (draw.integers(0, len(a), len(a)) for _ in range(_NUM_RESAMPLES))
+    found = [agreement(a[rows], b[rows]) for rows in resamples]
     low, high = np.percentile(found, (2.5, 97.5))
     return float(low), float(high)
