@@ -18,9 +18,6 @@ from fractions import Fraction
 from itertools import accumulate
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gradatim.compute import Ledger, Shape, training_flops
 from gradatim.errors import SpecError
 from gradatim.recipe import Costs, Recipe
@@ -102,24 +99,6 @@ class Clock:
             step -= num_done
         return charged
 
-    def charged_flops(self) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-        """The whole plan: names of accounts, and FLOPs charged [num_steps + 1, accounts].
-
-        Row k is the state of the ledger once k steps are complete.
-        """
-        names = dict.fromkeys(self.costs.charged)
-        for stretch in self.stretches:
-            names |= dict.fromkeys(stretch.flops_of_step)
-        rows = [
-            np.broadcast_to(
-                [float(stretch.flops_of_step.get(name, 0)) for name in names],
-                (stretch.num_steps, len(names)),
-            )
-            for stretch in self.stretches
-        ]
-        start = np.array([[float(self.costs.charged.get(name, 0)) for name in names]])
-        return tuple(names), np.concatenate([start, *rows]).cumsum(axis=0)
-
     def progress(self, step: int) -> float:
         """The clock of the run: share of the budget charged once so many steps are complete."""
         return (self.flops_before + self._flops_of_steps(step)) / self.budget_flops
@@ -146,7 +125,7 @@ class Clock:
 
     def ledger(self) -> Ledger:
         """A ledger with what is spent before the first step."""
-        ledger = Ledger(self.budget_flops)
+        ledger = Ledger()
         for account, flops in self.costs.charged.items():
             ledger.charge(account, flops)
         for account, flops in self.costs.noted.items():

@@ -315,24 +315,9 @@ def rung_shape(
 
 
 class Ledger:
-    """FLOPs by account. Charged accounts move the clock of a run; noted ones are only shown.
+    """FLOPs by account. Charged accounts move the clock of a run; noted ones are only shown."""
 
-    Args:
-        budget_flops: where progress reaches 1.
-
-    Raises:
-        SpecError: a budget that is not positive.
-    """
-
-    def __init__(self, budget_flops: float) -> None:
-        if not budget_flops > 0:
-            raise SpecError(
-                "a run needs compute to spend",
-                where="budget_flops",
-                expected="a positive number",
-                got=str(budget_flops),
-            )
-        self.budget_flops = float(budget_flops)
+    def __init__(self) -> None:
         self._charged: dict[str, float] = {}
         self._noted: dict[str, float] = {}
 
@@ -350,11 +335,6 @@ class Ledger:
     def charged_flops(self) -> float:
         """Sum of the charged accounts."""
         return sum(self._charged.values())
-
-    @property
-    def progress(self) -> float:
-        """The clock: share of the budget charged so far, from 0 to 1."""
-        return min(1.0, self.charged_flops / self.budget_flops)
 
     def accounts(self) -> dict[str, float]:
         """Charged FLOPs by account."""

@@ -88,14 +88,8 @@ class StudyPlan:
 
     def to_dict(self) -> dict[str, Any]:
         """For `--json`."""
-        return {
-            "name": self.name,
-            "num_runs": self.num_runs,
-            "num_processes": self.num_processes,
-            "flops": self.flops,
-            "seconds": self.seconds,
-            "runs": [asdict(run) for run in self.runs],
-        }
+        whole = {"num_runs": self.num_runs, "flops": self.flops, "seconds": self.seconds}
+        return whole | asdict(self)
 
 
 def plan(

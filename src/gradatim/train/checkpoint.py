@@ -34,6 +34,7 @@ from gradatim.record.spec import SCHEMA_VERSION, read_spec
 
 _PREFIX = "step-"
 _ARRAY = "__array__"
+_IN_STATE = ("step", "ledger", "offsets", "hashes", "fingerprints")
 _STATE, _CURRICULUM, _TENSORS = "state.json", "curriculum.npz", ".safetensors"
 
 Groups = Mapping[str, Mapping[str, Tensor]]
@@ -88,11 +89,7 @@ def write_checkpoint(
         arrays: dict[str, NDArray[Any]] = {}
         state = {
             "schema_version": SCHEMA_VERSION,
-            "step": checkpoint.step,
-            "ledger": checkpoint.ledger,
-            "offsets": checkpoint.offsets,
-            "hashes": checkpoint.hashes,
-            "fingerprints": checkpoint.fingerprints,
+            **{name: getattr(checkpoint, name) for name in _IN_STATE},
             "curriculum": _without_arrays(checkpoint.curriculum, arrays),
         }
         with (partial / _CURRICULUM).open("wb") as file:
@@ -171,6 +168,8 @@ def read_checkpoint(run_folder: Path, step: int | None = None) -> Checkpoint | N
             path.name.removesuffix(_TENSORS): load_file(path)
             for path in sorted(folder.glob(f"*{_TENSORS}"))
         }
+        noted = {name: state[name] for name in _IN_STATE if name in state}
+        checkpoint = Checkpoint(groups=groups, curriculum=curriculum, **noted)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise RecordError(
             f"the {which} cannot be read",
@@ -178,19 +177,16 @@ def read_checkpoint(run_folder: Path, step: int | None = None) -> Checkpoint | N
             got=f"{type(error).__name__}: {error}",
             remedy="Remove the run folder to train anew, or point `latest` to an older checkpoint",
         ) from error
-    return Checkpoint(
-        step=state["step"],
-        groups=groups,
-        curriculum=curriculum,
-        ledger=state["ledger"],
-        offsets=state["offsets"],
-        fingerprints=state["fingerprints"],
-        hashes=state.get("hashes", {}),
-    )
+    return checkpoint
 
 
 def _check(folder: Path, state: Mapping[str, Any]) -> None:
-    """Compare a checkpoint with its checksums; raises `ValueError` naming what is another."""
+    """Compare a checkpoint with its checksums.
+
+    Raises:
+        RecordError: it is of another version.
+        ValueError: naming what is another.
+    """
     check_version(state["schema_version"], SCHEMA_VERSION, folder, RecordError)
     content = {name: value for name, value in state.items() if name != "checksum"}
     if state["checksum"] != hash_json(content):

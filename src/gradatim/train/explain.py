@@ -12,15 +12,13 @@ from gradatim.record.read import Record
 from gradatim.record.write import BLOCKS
 
 
-def explain(
-    run_folder: Path | str, step: int, *, store: Store | None = None
-) -> list[dict[str, Any]]:
+def explain(run_folder: Path | str, step: int, *, store: Store) -> list[dict[str, Any]]:
     """The blocks of one step, highest loss first.
 
     Args:
         run_folder: a run, finished or not.
         step: from 1 to the steps taken, as in the record's `step` events.
-        store: an open store; by default the one the run's specification names.
+        store: the one the run's specification names, open.
 
     Returns rows of block_id, text, reading_age (years), level, source, loss_nats (mean over the
     block at that visit).
@@ -38,7 +36,6 @@ def explain(
             expected=f"a step from 1 to {num_steps}" if num_steps else "a run that took a step",
             got=str(step),
         )
-    store = store or Store.open(Path(record.spec.store.path))
     if (largest := int(blocks[step - 1].max())) >= store.num_blocks:
         raise RecordError(
             "is damaged: it names a block that the store does not have",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -84,15 +83,6 @@ def check_same_run(spec: RunSpec, folder: Path, store: Store) -> None:
         if run_id(before) != run_id(spec):
             found += differences(before.identity(), spec.identity())
     refuse(found, folder)
-
-
-def check_same_data(was: Mapping[str, str], now: Mapping[str, str], folder: Path) -> None:
-    """Refuse to go on from a checkpoint whose fingerprints are not today's.
-
-    Raises:
-        MismatchError: naming the parts that changed.
-    """
-    refuse(list(differences(was, now)), folder)
 
 
 def refuse(found: list[str], folder: Path) -> None:

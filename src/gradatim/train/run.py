@@ -18,7 +18,7 @@ import numpy as np
 
 from gradatim.blocks.store import Store
 from gradatim.compute import default_peak_rate, forward_flops, num_parameters
-from gradatim.errors import NotFiniteError, RecordError
+from gradatim.errors import NotFiniteError, RecordError, differences
 from gradatim.files import locked, remove_partial
 from gradatim.model.network import Network
 from gradatim.record.read import Record, is_finished
@@ -38,9 +38,9 @@ from gradatim.train.device import device_facts, flushed_denormals
 from gradatim.train.identity import (
     check_fit,
     check_machine,
-    check_same_data,
     check_same_run,
     fingerprints,
+    refuse,
 )
 from gradatim.train.layout import Layout, open_layout
 from gradatim.train.order import block_table, order_report
@@ -363,7 +363,7 @@ class _Run:
         """
         checkpoint = read_checkpoint(self.folder)
         if checkpoint is not None:
-            check_same_data(checkpoint.fingerprints, self.fingerprints, self.folder)
+            refuse(list(differences(checkpoint.fingerprints, self.fingerprints)), self.folder)
             self.step, self.offsets = checkpoint.step, checkpoint.offsets
             self.hashes = checkpoint.hashes
             self.ledger.restore(checkpoint.ledger)

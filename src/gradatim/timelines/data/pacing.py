@@ -17,10 +17,11 @@ one scalar equation: closed for `step` (1 - z / F(0)) and for a linear share, ex
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,22 +55,9 @@ def competence(shape: PacingShape, ramp_progress: float, start_fraction: float) 
     return start_fraction
 
 
-class Scale(Protocol):
-    """How a position u on the ramp (0 to 1) turns into admitted blocks."""
-
-    @property
-    def num_blocks(self) -> int: ...
-
-    def num_admitted(self, ramp_progress: float) -> int:
-        """Admitted blocks, from 1 to all; never falling."""
-
-    def ceiling(self, ramp_progress: float) -> float | None:
-        """Highest difficulty admitted; None when there is no ceiling any more."""
-
-
 @dataclass(frozen=True)
-class ShareScale:
-    """The admitted share itself rises from `start_fraction` to 1.
+class Scale(ABC):
+    """How a position u on the ramp (0 to 1) turns into admitted blocks.
 
     `sorted_difficulties` [known blocks], ascending; unknown ones rank behind them.
     """
@@ -78,6 +66,18 @@ class ShareScale:
     start_fraction: float
     sorted_difficulties: NDArray[np.floating[Any]]
     num_blocks: int
+
+    @abstractmethod
+    def num_admitted(self, ramp_progress: float) -> int:
+        """Admitted blocks, from 1 to all; never falling."""
+
+    @abstractmethod
+    def ceiling(self, ramp_progress: float) -> float | None:
+        """Highest difficulty admitted; None when there is no ceiling any more."""
+
+
+class ShareScale(Scale):
+    """The admitted share itself rises from `start_fraction` to 1."""
 
     def num_admitted(self, ramp_progress: float) -> int:
         share = competence(self.shape, ramp_progress, self.start_fraction)
@@ -90,18 +90,11 @@ class ShareScale:
         return float(self.sorted_difficulties[last])
 
 
-@dataclass(frozen=True)
-class YearsScale:
+class YearsScale(Scale):
     """The ceiling rises from the start quantile's difficulty to the 0.99 quantile's, then is gone.
 
-    `sorted_difficulties` [known blocks], ascending; blocks of unknown difficulty are admitted when
-    the ceiling is gone, and so is the top hundredth.
+    Blocks of unknown difficulty are admitted when it is gone, and so is the top hundredth.
     """
-
-    shape: PacingShape
-    start_fraction: float
-    sorted_difficulties: NDArray[np.floating[Any]]
-    num_blocks: int
 
     @property
     def start(self) -> float:
