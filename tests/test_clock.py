@@ -73,8 +73,13 @@ def test_a_run_that_grows_under_a_teacher_written_out() -> None:
     }
     assert clock.stretch_of(first.num_steps).shape == small
     assert clock.stretch_of(first.num_steps + second.num_steps + 1).shape == large
+    names, charged = clock.charged_flops()
+    assert names == ("train", "teacher")
+    assert charged.shape == (clock.num_steps + 1, 2)
     for step in range(clock.num_steps + 1):
-        assert clock.progress(step) == sum(clock.accounts(step).values()) / total
+        accounts = clock.accounts(step)
+        assert charged[step].tolist() == [accounts.get(name, 0) for name in names]
+        assert clock.progress(step) == charged[step].sum() / total
     ledger = clock.ledger()
     for step in range(1, clock.num_steps + 1):
         for account, flops in clock.stretch_of(step).flops_of_step.items():

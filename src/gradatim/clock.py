@@ -18,6 +18,9 @@ from fractions import Fraction
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gradatim.compute import Ledger, Shape, training_flops
 from gradatim.errors import SpecError
 from gradatim.recipe import Costs, Recipe
@@ -98,6 +101,24 @@ class Clock:
                     charged[account] = charged.get(account, 0) + num_done * flops
             step -= num_done
         return charged
+
+    def charged_flops(self) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+        """The whole plan: names of accounts, and FLOPs charged [num_steps + 1, accounts].
+
+        Row k is the state of the ledger once k steps are complete.
+        """
+        names = dict.fromkeys(self.costs.charged)
+        for stretch in self.stretches:
+            names |= dict.fromkeys(stretch.flops_of_step)
+        rows = [
+            np.broadcast_to(
+                [float(stretch.flops_of_step.get(name, 0)) for name in names],
+                (stretch.num_steps, len(names)),
+            )
+            for stretch in self.stretches
+        ]
+        start = np.array([[float(self.costs.charged.get(name, 0)) for name in names]])
+        return tuple(names), np.concatenate([start, *rows]).cumsum(axis=0)
 
     def progress(self, step: int) -> float:
         """The clock of the run: share of the budget charged once so many steps are complete."""
