@@ -201,6 +201,37 @@ def test_a_hole_in_what_a_run_learned_from_is_seen_before_it_is_called_finished(
     assert before == {name: (tmp_path / name).read_bytes() for name in before}
 
 
+def test_losses_that_change_while_the_run_goes_on_are_seen_at_its_end(tmp_path: Path) -> None:
+    def damage(progress: float, _loss_nats: float) -> None:
+        if 0.6 < progress < 0.8:
+            flip(0)(tmp_path / "losses.bin", tmp_path)
+
+    with pytest.raises(RecordError, match=r"losses\.bin: is damaged: it is not as it was written"):
+        train_tiny(tmp_path, on_progress=damage)
+    assert not Record.read(tmp_path).is_finished
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_named"),
+    [
+        ("arm: ceiling", "arm: uniform", True),
+        ("seed: 1", "seed: 3", True),
+        ("path: nowhere", "path: moved", False),
+    ],
+)
+def test_a_specification_is_as_it_was_written_but_for_the_path_of_the_store(
+    runs: Path, tmp_path: Path, old: str, new: str, is_named: bool
+) -> None:
+    path = shutil.copytree(runs / "finished 1", tmp_path / "run") / "spec.yaml"
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+    found = ends(lambda: Record.read(path.parent))
+    assert isinstance(found, RecordError if is_named else Record)
+    if is_named:
+        assert_named(found, "spec.yaml: is damaged: it is not as it was written")
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

@@ -102,7 +102,7 @@ class Store:
     path: Path
     description: StoreDescription
     tokens: np.memmap[Any, np.dtype[Any]]
-    _checksums: np.memmap[Any, np.dtype[Any]] = field(repr=False)
+    _checksums: NDArray[np.uint32] = field(repr=False)
     _edges: dict[int, NDArray[np.float64]] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -117,7 +117,8 @@ class Store:
         _check_files(path, description)
         shape = (description.num_blocks, description.block_tokens)
         tokens = np.memmap(path / TOKENS, np.dtype(description.dtype), "r", shape=shape)
-        return cls(path, description, tokens, np.memmap(path / CHECKSUMS, "<u4", "r"))
+        checksums = np.asarray(np.memmap(path / CHECKSUMS, "<u4", "r"))
+        return cls(path, description, tokens, checksums)
 
     @property
     def fingerprint(self) -> str:
@@ -247,7 +248,7 @@ class Store:
 
     def _blocks(self, block_ids: NDArray[Any]) -> NDArray[Any]:
         try:
-            narrow: NDArray[Any] = self.tokens[block_ids]
+            narrow: NDArray[Any] = np.asarray(self.tokens)[block_ids]  # rows of a map cost more
         except IndexError:
             largest = int(block_ids.max())
             raise StoreError(

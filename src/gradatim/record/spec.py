@@ -176,7 +176,7 @@ def read_named_spec(folder: Path) -> tuple[RunSpec, str | None]:
             "is not a run specification", where=str(path), got=reason, remedy=REMEDY
         ) from None
     if not is_whole:
-        raise RecordError("is damaged: it is not as written", where=str(path), remedy=REMEDY)
+        raise RecordError("is damaged: it is not as it was written", where=str(path), remedy=REMEDY)
     return spec, name
 
 
