@@ -121,7 +121,8 @@ def test_a_plan_with_scores_written_out() -> None:
     half = scored_spec(ScoredStore(), 10).clock()
     assert half.waiting_points(4) == (0.25, 0.5)
     assert half.evaluation_points(4) == {0: 0, 3: 0.75, 5: 1}
-    assert clock.ledger().progress == clock.progress(0) == 0.2
+    assert clock.progress(0) == 0.2
+    assert clock.ledger().charged_flops == 5 * STEP_FLOPS
     assert clock.timeline_progress(0) == 0
     assert (clock.progress(10), clock.timeline_progress(10)) == (0.6, 0.5)
 

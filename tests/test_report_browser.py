@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-import polars as pl
 import pytest
 
 from gradatim.law.compare import compare
@@ -75,7 +75,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written(records, tmp_path_factory.mktemp("page") / "report.html", feeding_of(ARMS))
 
 
-def written(records: Sequence[Record], path: Path, feeding: pl.DataFrame | None) -> Path:
+def written(records: Sequence[Record], path: Path, feeding: Sequence[dict[str, Any]] = ()) -> Path:
     return report(
         records,
         path,
@@ -132,7 +132,7 @@ def test_a_tooltip_shows_hostile_text_as_text(browser: sync_api.Browser, tmp_pat
         texts=((EVIL, EVIL),),
         sources=(EVIL, "plain"),
     )
-    feeding = feeding_of(arms, RUNGS[:1]).with_columns(label=pl.lit(EVIL) + pl.col("label"))
+    feeding = [row | {"label": EVIL + row["label"]} for row in feeding_of(arms, RUNGS[:1])]
     path = written(records, tmp_path / "report.html", feeding)
     visit = Visit(browser, path, width=1280, theme="light")
     point = visit.page.locator("[data-plot=plot-forest] path[aria-roledescription=point]").first
@@ -148,7 +148,7 @@ def test_a_tooltip_shows_hostile_text_as_text(browser: sync_api.Browser, tmp_pat
 
 def test_one_seed_without_intervals_draws_too(browser: sync_api.Browser, tmp_path: Path) -> None:
     records = write_study(tmp_path / "runs", rungs=RUNGS[:1], num_seeds=1)
-    path = written(records, tmp_path / "report.html", None)
+    path = written(records, tmp_path / "report.html")
     visit = Visit(browser, path, width=375, theme="dark")
     visit.assert_is_sound(path)
     visit.page.close()
