@@ -155,6 +155,18 @@ def test_every_border_falls_within_two_steps_of_its_progress(
         assert any(border - slack <= at <= border + slack for border in borders), (at, borders)
 
 
+def test_a_border_close_to_the_end_spends_no_more_than_there_is() -> None:
+    small = training_flops(shape_of(1), BATCH_BLOCKS * BLOCK_TOKENS)
+    clock = lay_out(
+        recipe_of([("0.99", shape_of(1)), ("1", shape_of(2))], [("1", {})]),
+        SHAPE,
+        budget_flops=3.5 * small,
+        batch_blocks=BATCH_BLOCKS,
+        costs=NOTHING,
+    )
+    assert (clock.num_steps, clock.budget_flops) == (3, 3 * small)
+
+
 def test_flops_beyond_every_float_stay_whole() -> None:
     shape = SHAPE.model_copy(update={"num_layers": 3, "width": 3 * 2**20, "mlp_width": 2**20 + 1})
     step = training_flops(shape, BATCH_BLOCKS * BLOCK_TOKENS)

@@ -12,11 +12,13 @@ import torch
 
 import changing_costs
 from gradatim.compute import training_flops
+from gradatim.model.network import Network
 from gradatim.record import tables
 from gradatim.record.read import Record
-from gradatim.record.spec import read_spec
+from gradatim.record.spec import RunSpec, read_spec
 from gradatim.study.spec import parse_study
 from gradatim.train.checkpoint import load_network, read_checkpoint
+from gradatim.train.objectives import OBJECTIVES, LossFunction
 from gradatim.train.run import train
 from tiny_runs import SHAPE, HeldOutLoss, TinyStore, files_of, tiny_spec
 
@@ -90,6 +92,23 @@ def test_the_network_grows_at_its_progress_and_keeps_what_it_had(
     for name, parameter in after.named_parameters():
         if name in kept:  # one small step away
             assert torch.dist(parameter, kept[name]) < 0.2 * kept[name].norm() + 0.1, name
+
+
+def test_the_teacher_speaks_in_the_steps_that_are_charged_for_it(
+    tmp_path: Path, store: TinyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[float] = []
+
+    def listening(network: Network, spec: RunSpec) -> LossFunction:
+        losses = changing_costs.taught(network, spec)
+        return lambda tokens, progress: (heard.append(progress), losses(tokens, progress))[1]
+
+    monkeypatch.setitem(OBJECTIVES, "taught", listening)
+    record = train(changing_costs.changing_spec(), tmp_path, store)  # type: ignore[arg-type]
+    clock = record.spec.clock()
+    assert heard == [clock.timeline_progress(step) for step in range(clock.num_steps)]
+    num_taught = sum(s.num_steps for s in clock.stretches if "teacher" in s.flops_of_step)
+    assert sum(progress < 0.3 for progress in heard) == num_taught
 
 
 def test_a_control_of_any_timeline_is_asked_for(store: TinyStore) -> None:

@@ -61,6 +61,21 @@ def test_the_last_two_are_kept(tmp_path: Path) -> None:
     assert latest_step(tmp_path) == 11
 
 
+def test_the_last_and_those_to_be_kept_stay(tmp_path: Path) -> None:
+    for step in (1, 2, 3, 4):
+        write_checkpoint(tmp_path, checkpoint(step), num_kept=1, kept_steps={2})
+    assert kept_steps(tmp_path) == [2, 4]
+
+
+def test_a_number_changed_in_the_state_is_seen(tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path, checkpoint(1), num_kept=1) / "state.json"
+    text = path.read_text()
+    assert '"events.jsonl": 10' in text
+    path.write_text(text.replace('"events.jsonl": 10', '"events.jsonl": 11'))
+    with pytest.raises(RecordError, match=r"state\.json is not as it was written"):
+        read_checkpoint(tmp_path)
+
+
 def test_half_written_folders_are_ignored_and_removed(tmp_path: Path) -> None:
     write_checkpoint(tmp_path, checkpoint(1), num_kept=1)
     partial = tmp_path / "checkpoints" / "step-00000002.partial"
