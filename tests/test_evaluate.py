@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gradatim.blocks.store import Store
 from gradatim.compute import rung_shape
-from gradatim.evaluate.bits_per_byte import HeldOutSet, bits_per_byte, held_out_set, spread_evenly
+from gradatim.evaluate.bits_per_byte import HeldOutSet, block_nats, held_out_set, spread_evenly
 from gradatim.evaluate.evaluator import PROMPT_TOKENS, Evaluator, passage_start
 from gradatim.evaluate.tasks import score_tasks, task_set
 from gradatim.model.network import Network
@@ -53,11 +53,15 @@ def test_bits_per_byte_by_hand() -> None:
         tokens=tokens,
         num_bytes=np.array([4, 6]),
         slices={"all": np.array([True, True]), "band/1": np.array([True, False])},
+        strata=np.array([0, 1]),
         separator_id=0,
     )
     shape = rung_shape("10k", vocab_size=4, context_tokens=4)
-    values = bits_per_byte(UniformNetwork(shape), held_out)
+    values = held_out.bits_per_byte(block_nats(UniformNetwork(shape), held_out))
     # 2 bits a token; the separator is predicted by nobody: 2 tokens in block 0, 3 in block 1.
+    by_block = held_out.by_block(np.array([4.0, 6.0]) * math.log(2))
+    assert by_block["slices"]["band/1"].tolist() == [0]
+    assert by_block["nats"] == pytest.approx([2.7726, 4.1589])
     assert values == pytest.approx({"all": 2 * 5 / 10, "band/1": 2 * 2 / 4})
 
 
@@ -87,7 +91,7 @@ def test_spread_evenly_takes_what_small_strata_have() -> None:
 
 def test_slices_weigh_to_the_whole(world_store: Store) -> None:
     held_out = held_out_set(world_store, num_blocks=24, num_bands=4)
-    values = bits_per_byte(small_network(world_store), held_out)
+    values = held_out.bits_per_byte(block_nats(small_network(world_store), held_out))
     for kind in ("band/", "level/"):
         names = [name for name in values if name.startswith(kind)]
         num_bytes = {name: held_out.num_bytes[held_out.slices[name]].sum() for name in names}

@@ -33,13 +33,40 @@ class HeldOutSet:
         num_bytes: [num_blocks] UTF-8 bytes of the predicted tokens, separators excluded.
         slices: name ("all", "band/1", "level/a", "source/x", "split/out_of_distribution") to a
             boolean mask over the blocks.
+        strata: [num_blocks] what the blocks were spread over.
         separator_id: the token whose prediction is not counted.
     """
 
     tokens: NDArray[np.int64]
     num_bytes: NDArray[np.int64]
     slices: Mapping[str, NDArray[np.bool_]]
+    strata: NDArray[np.int64]
     separator_id: int
+
+    def bits_per_byte(self, nats: NDArray[np.float64]) -> dict[str, float]:
+        """Of every slice: summed nats of its targets / ln 2 / its bytes.
+
+        Args:
+            nats: [num_blocks] summed over the counted targets of a block.
+        """
+        return {
+            name: float(nats[mask].sum() / math.log(2) / self.num_bytes[mask].sum())
+            for name, mask in self.slices.items()
+            if self.num_bytes[mask].sum() > 0
+        }
+
+    def by_block(self, nats: NDArray[np.float64]) -> dict[str, Any]:
+        """The same before it is summed, for whoever asks how much the choice of text matters.
+
+        Returns:
+            nats, bytes and strata, [num_blocks] each, and of every slice the rows it holds.
+        """
+        return {
+            "nats": np.round(nats, 4).tolist(),
+            "bytes": self.num_bytes.tolist(),
+            "strata": self.strata.tolist(),
+            "slices": {name: np.flatnonzero(mask).tolist() for name, mask in self.slices.items()},
+        }
 
 
 def spread_evenly(strata: NDArray[np.integer[Any]], num_picked: int) -> NDArray[np.int64]:
@@ -102,6 +129,7 @@ def held_out_set(
         tokens=store.read(ids),
         num_bytes=np.concatenate([inside["bytes"], outside["bytes"]]).astype(np.int64),
         slices=slices,
+        strata=np.concatenate([inside["stratum"], outside["stratum"]]),
         separator_id=store.separator_id,
     )
 
@@ -111,10 +139,12 @@ def _picked(
 ) -> dict[str, NDArray[Any]]:
     """What is known of blocks of a split, spread evenly over its levels or bands."""
     bands, levels = store.bands(num_bands, split), store.labels("level", split)
-    rows = spread_evenly(levels.codes if by_level else bands, num_blocks)
+    strata = levels.codes if by_level else bands
+    rows = spread_evenly(strata, num_blocks)
     sources = store.labels("source", split)
     return {
         "id": store.ids(split)[rows],
+        "stratum": strata[rows].astype(np.int64),
         "bytes": store.column("bytes", split)[rows],
         "band": bands[rows],
         "level": np.array(levels.names)[levels.codes[rows]],
@@ -123,20 +153,15 @@ def _picked(
 
 
 @torch.no_grad()
-def bits_per_byte(
+def block_nats(
     network: Network, held_out: HeldOutSet, *, batch_blocks: int = 16
-) -> dict[str, float]:
-    """Bits per byte of every slice: summed nats of its targets / ln 2 / its bytes."""
+) -> NDArray[np.float64]:
+    """Nats of each held-out block, [num_blocks], summed over its targets but separators."""
     device = next(network.parameters()).device
-    block_nats: list[NDArray[np.float64]] = []
+    nats: list[NDArray[np.float64]] = []
     for start in range(0, len(held_out.tokens), batch_blocks):
         tokens_BT = torch.from_numpy(held_out.tokens[start : start + batch_blocks]).to(device)
         losses_BS = network.token_losses(tokens_BT).double()
         counted_BS = tokens_BT[:, 1:] != held_out.separator_id
-        block_nats.append((losses_BS * counted_BS).sum(dim=1).cpu().numpy())
-    nats = np.concatenate(block_nats)
-    return {
-        name: float(nats[mask].sum() / math.log(2) / held_out.num_bytes[mask].sum())
-        for name, mask in held_out.slices.items()
-        if held_out.num_bytes[mask].sum() > 0
-    }
+        nats.append((losses_BS * counted_BS).sum(dim=1).cpu().numpy())
+    return np.concatenate(nats)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradatim.blocks.store import Store
-from gradatim.evaluate.bits_per_byte import bits_per_byte, held_out_set
+from gradatim.evaluate.bits_per_byte import block_nats, held_out_set
 from gradatim.evaluate.samples import sample_texts
 from gradatim.evaluate.tasks import score_tasks, task_set
 from gradatim.model.network import Network
@@ -49,16 +49,21 @@ class Evaluator:
     def __call__(self, network: Network, progress: float) -> list[dict[str, Any]]:
         """The events of this point: one `evaluate`, and at the end a `sample` a prompt.
 
+        The last `evaluate` has the loss of every block beside the sums (`HeldOutSet.by_block`).
+
         Args:
             network: the network as it is now; left in the mode it was in.
             progress: the point of the evaluation grid, 0 to 1.
         """
         was_training = network.training
         network.eval()
+        nats = block_nats(network, self._held_out)
         event: dict[str, Any] = {
             "event": "evaluate",
-            "bits_per_byte": bits_per_byte(network, self._held_out),
+            "bits_per_byte": self._held_out.bits_per_byte(nats),
         }
+        if progress >= 1.0:
+            event["blocks"] = self._held_out.by_block(nats)
         if self._has_tasks_at(progress):
             event["tasks"] = score_tasks(network, self._tasks)
         events = [event]

@@ -55,14 +55,25 @@ class _Line(BaseModel):
     tasks: dict[str, _Task] | None = None
     plan: dict[str, Any] | None = None
     consumed: dict[str, Any] | None = None
+    fed: dict[str, dict[str, float]] | None = None
     libraries: dict[str, Any] | None = None
     hashes: dict[str, Any] | None = None
+
+
+class _Blocks(BaseModel):
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    nats: list[float | None]
+    bytes: list[int]
+    strata: list[int]
+    slices: dict[str, list[int]]
 
 
 class _Evaluation(_Line):
     tokens: int
     flops: float
     bits_per_byte: _Numbers
+    blocks: _Blocks | None = None
 
 
 def read_lines(

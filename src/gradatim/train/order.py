@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 DIFFICULTIES = ("reading_age", "flesch_kincaid_grade")
 LABELS = ("level", "source")
+MAX_LABELS = 50  # of one kind, told one by one
 
 STARTING_POOL = "starting_pool"
 """Beside the bands: the blocks open at the start, of which the ceiling's rule speaks."""
@@ -68,8 +69,10 @@ def order_report(
         store: the run's store.
         clock: the run's steps.
 
-    Returns order_hash, multiset_hash, matches_plan and consumed. The plan is compared by drawing
-    everything once more, at the same progress and with the losses on record.
+    Returns order_hash, multiset_hash, matches_plan, consumed and fed. The plan is compared by
+    drawing everything once more, at the same progress and with the losses on record. `fed` has the
+    share of each band, level and source in all draws and in those of the last quarter, under the
+    names that evaluations use for them.
     """
     drawn, losses_nats = record.drawn_blocks(), record.block_losses()
     ramp = replayed.plan.get("ramp")
@@ -97,4 +100,33 @@ def order_report(
             "when_full": shares(drawn[:num_steps_in_ramp]) if ramp else None,
             "at_end": shares(drawn),
         },
+        "fed": {
+            "whole": fed(drawn, store, bands),
+            "last_quarter": fed(drawn[-max(1, len(drawn) // 4) :], store, bands),
+        },
     }
+
+
+def fed(
+    drawn: NDArray[np.uint32], store: Store, bands: NDArray[np.integer[Any]]
+) -> dict[str, float]:
+    """The share of every band, level and source in these draws, as `band/1`, `level/a`, ...
+
+    Args:
+        drawn: block ids, any shape.
+        store: the run's store.
+        bands: the difficulty band of each training block.
+    """
+    ids = store.ids(TRAIN)
+    rows = np.searchsorted(ids, drawn.ravel())
+    labels = {kind: store.labels(kind, TRAIN) for kind in LABELS}
+    codes = {"band": bands} | {kind: label.codes for kind, label in labels.items()}
+    shares = {}
+    for kind, code_of_block in codes.items():
+        counts = np.bincount(code_of_block[rows])
+        if kind in labels and len(labels[kind].names) > MAX_LABELS:
+            continue
+        for code in np.flatnonzero(counts):
+            name = labels[kind].names[code] or "none" if kind in labels else str(code)
+            shares[f"{kind}/{name}"] = float(counts[code] / len(rows))
+    return shares
