@@ -90,6 +90,45 @@ def test_named_columns_go_before_guessed_ones(tmp_path: Path) -> None:
     assert list(documents) == [Document("3", "yes", "k", "9")]
 
 
+@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl"])
+def test_columns_of_numbers_come_with_each_document(tmp_path: Path, name: str) -> None:
+    years, marks = [7, None, 9], [0.5, 1.5, None]
+    path = tmp_path / name
+    if path.suffix == ".parquet":
+        write_parquet(path, text=["A.", "B.", "C."], years=years, marks=marks, id=["a", "b", "c"])
+    else:
+        rows = [{"text": "A.", "years": 7, "marks": 0.5}, {"text": "B.", "marks": "1.5"}]
+        write_json_lines(path, *rows, {"text": "C.", "years": 9, "marks": None})
+    values = [d.values for d in read_documents(path, value_columns=("marks", "years"))]
+    assert str(values) == "[(0.5, 7.0), (1.5, nan), (nan, 9.0)]"
+    assert [d.values for d in read_documents(path)] == [(), (), ()]
+
+
+@pytest.mark.parametrize("value", ["hard", [1], True, 10**400, float("inf"), "inf"])
+def test_a_value_that_is_no_number_is_named(tmp_path: Path, value: object) -> None:
+    path = write_json_lines(
+        tmp_path / "a.jsonl", {"text": "A.", "n": 1}, {"text": "B.", "n": value}
+    )
+    with pytest.raises(InputError, match=r"a\.jsonl:2: n: not a number; expected a finite number"):
+        list(read_documents(path, value_columns=("n",)))
+    skipped = Skipped()
+    documents = read_documents(path, value_columns=("n",), on_bad="skip", skipped=skipped)
+    assert [d.values for d in documents] == [(1.0,)]
+    assert skipped.num_bad == 1
+
+
+def test_a_column_of_numbers_that_is_nowhere_is_refused(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", text=["A."], n=[1])
+    with pytest.raises(InputError, match="no such column; expected m; got the columns text, n"):
+        list(read_documents(path, value_columns=("m",)))
+    (tmp_path / "b.txt").write_text("B.")
+    assert str([d.values for d in read_documents(tmp_path, value_columns=("n",))]) == (
+        "[(1.0,), (nan,)]"
+    )
+    with pytest.raises(InputError, match="no document has a number"):
+        list(read_documents(tmp_path / "b.txt", value_columns=("n",)))
+
+
 def test_a_folder_is_read_in_the_order_of_its_names(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "b.txt").write_text("Bee.\r\nTwo.")

@@ -103,7 +103,7 @@ def _buffers(text: pa.LargeStringArray) -> tuple[NDArray[np.int64], NDArray[np.u
 
 
 def _parquet_batches(segment: Segment, columns: Columns, report: Report) -> Iterator[TextBatch]:
-    choose = partial(columns.chosen, where=segment.path)
+    choose = partial(columns.to_read, where=segment.path)
     batches = parquet_batches(segment.path, choose, first=segment.first, end=segment.end)
     for row_of_first, batch in unbroken(batches, segment.path, report):
         chosen = columns.chosen(batch.schema.names, segment.path)

@@ -7,6 +7,7 @@ that cannot be used is an error that names its place, or, when asked, is skipped
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -44,6 +45,7 @@ class Document:
         source: where it comes from, in the user's words.
         level: the user's label of difficulty, if any.
         split: "train", "held_out" or "out_of_distribution" where the corpus itself decides.
+        values: the numbers of the columns that were asked for, in their order; NaN for none.
     """
 
     id: str
@@ -51,6 +53,7 @@ class Document:
     source: str
     level: str | None = None
     split: str | None = None
+    values: tuple[float, ...] = ()
 
 
 @dataclass(slots=True)
@@ -84,6 +87,7 @@ def read_documents(
     id_column: str | None = None,
     source_column: str | None = None,
     level_column: str | None = None,
+    value_columns: tuple[str, ...] = (),
     on_bad: Literal["stop", "skip"] = "stop",
     skipped: Skipped | None = None,
 ) -> Iterator[Document]:
@@ -99,6 +103,8 @@ def read_documents(
         source_column: by default `source` or `source_repo`, else the name of the file without
             shard number, for plain-text files of a folder the name of their folder.
         level_column: by default `level`, else none.
+        value_columns: columns of numbers, the `values` of each document. A row may leave one out
+            or have null there; a table must have all, and one document at least a number in each.
         on_bad: "stop" raises at the first bad row; "skip" notes it in `skipped` and goes on.
         skipped: filled while the documents are read.
 
@@ -107,9 +113,10 @@ def read_documents(
         MissingExtraError: `hf://` without the extra `hf`.
     """
     notes = Skipped() if skipped is None else skipped
-    columns = Columns(text_column, id_column, source_column, level_column)
+    columns = Columns(text_column, id_column, source_column, level_column, value_columns)
     report = notes.report(on_bad)
     unique = _UniqueIds()
+    without = set(value_columns)
     num_documents = 0
     for segment in _segments(location):
         for document in segment_documents(segment, columns, report):
@@ -117,9 +124,19 @@ def read_documents(
                 notes.num_blank += 1
                 continue
             num_documents += 1
+            if without:
+                numbers = zip(value_columns, document.values, strict=True)
+                without -= {name for name, number in numbers if not math.isnan(number)}
             yield unique.renamed(document)
     if num_documents == 0:
         raise empty_corpus(str(location), notes)
+    if without:
+        raise InputError(
+            "no document has a number in a column that was asked for",
+            where=str(location),
+            got=", ".join(sorted(without)),
+            remedy="Check the name of the column",
+        )
 
 
 def document_stem(document_id: str) -> str:
@@ -136,6 +153,18 @@ class Columns:
     id: str | None = None
     source: str | None = None
     level: str | None = None
+    values: tuple[str, ...] = ()
+
+    def to_read(self, names: Sequence[str], where: str) -> list[str]:
+        """The columns to be read from a table, each once.
+
+        Raises:
+            InputError: as `chosen`, or a column of numbers is missing.
+        """
+        for name in self.values:
+            if name not in names:
+                raise _no_column("such", names, where, name, "Check the name of the column")
+        return list(dict.fromkeys([*self.chosen(names, where).values(), *self.values]))
 
     def chosen(self, names: Sequence[str], where: str) -> dict[str, str]:
         """Role → column name, for the columns there are.
@@ -150,15 +179,17 @@ class Columns:
             if found is not None:
                 chosen[role] = found
             elif asked or role == "text":
-                listed = ", ".join(names) or "none"
-                raise InputError(
-                    f"no {role} column",
-                    where=where,
-                    expected=asked or f"one of {', '.join(guessed)}",
-                    got=f"the columns {listed}",
-                    remedy=f"Name it with {role}_column (--{role}-column)",
-                )
+                expected = asked or f"one of {', '.join(guessed)}"
+                remedy = f"Name it with {role}_column (--{role}-column)"
+                raise _no_column(role, names, where, expected, remedy)
         return chosen
+
+
+def _no_column(
+    role: str, names: Sequence[str], where: str, expected: str, remedy: str
+) -> InputError:
+    got = f"the columns {', '.join(names) or 'none'}"
+    return InputError(f"no {role} column", where=where, expected=expected, got=got, remedy=remedy)
 
 
 def _segments(location: Location) -> Iterator[Segment]:
@@ -177,9 +208,10 @@ def segment_documents(segment: Segment, columns: Columns, report: Report) -> Ite
         columns: to be read; plain text has none to ask for.
         report: takes what cannot be used, and raises it or lets the reading go on.
     """
-    choose = partial(columns.chosen, where=segment.path)
+    choose = partial(columns.to_read, where=segment.path)
     if segment.format == "text":
-        columns, rows = Columns(), read_text(segment.path, report)
+        columns = Columns(values=columns.values)
+        rows = read_text(segment.path, report)
     elif segment.format == "parquet":
         rows = read_parquet(segment.path, choose)
     elif segment.format == "hub":
@@ -250,7 +282,28 @@ def _document(row: Row, columns: Columns, name: str, source: str) -> Document:
         text=text,
         source=_label(row.values, chosen.get("source")) or source,
         level=_label(row.values, chosen.get("level")),
+        values=tuple(_number(row, name) for name in columns.values),
     )
+
+
+def _number(row: Row, column: str) -> float:
+    """The number in a column, also one written as a string; NaN for null, "" or no such column."""
+    value = row.values.get(column)
+    if value is None or value == "":
+        return math.nan
+    try:
+        number = math.inf if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        number = math.inf
+    if math.isinf(number):
+        raise InputError(
+            "not a number",
+            where=f"{row.where}: {column}",
+            expected="a finite number or null",
+            got=f"{type(value).__name__} {str(value)[:40]!r}",
+            remedy="Repair the row, name another column" + OR_SKIP,
+        )
+    return number
 
 
 def _label(values: Mapping[str, object], column: str | None) -> str | None:

@@ -77,8 +77,7 @@ class HubLocation:
             names = data_set.column_names
             if names is None:
                 names = list(next(iter(data_set), {}))
-            columns = list(choose(names).values())
-            for record in data_set.select_columns(columns):
+            for record in data_set.select_columns(choose(names)):
                 number += 1
                 yield Row(f"{self.where}: row {number}", number, record)
         except (InputError, MissingExtraError):

@@ -32,8 +32,8 @@ OR_SKIP = ', or go on without it: on_bad="skip" (--on-bad skip)'
 """The end of the remedy of every error that skipping gets around."""
 
 Report = Callable[[InputError], None]
-Choose = Callable[[list[str]], Mapping[str, str]]
-"""Given the names of all columns, those to be read, by their role."""
+Choose = Callable[[list[str]], list[str]]
+"""Given the names of all columns, those to be read, each once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +136,7 @@ def parquet_batches(
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Number of the first row, from 1, and the columns chosen, for rows `first` to `end`."""
     with open_parquet(path) as file:
-        # One column may serve two roles, and the file, not the request, decides the order.
-        columns = list(dict.fromkeys(choose(file.schema_arrow.names).values()))
+        columns = choose(file.schema_arrow.names)
         metadata = file.metadata
         end = metadata.num_rows if end is None else end
         groups, at, before = [], 0, 0
