@@ -125,8 +125,11 @@ def test_a_column_of_numbers_that_is_nowhere_is_refused(tmp_path: Path) -> None:
     assert str([d.values for d in read_documents(tmp_path, value_columns=("n",))]) == (
         "[(1.0,), (nan,)]"
     )
-    with pytest.raises(InputError, match="no document has a number"):
+    with pytest.raises(InputError, match="value_columns has no effect"):
         list(read_documents(tmp_path / "b.txt", value_columns=("n",)))
+    path = write_json_lines(tmp_path / "c.jsonl", {"text": "C."})
+    with pytest.raises(InputError, match="no document has a number"):
+        list(read_documents(path, value_columns=("n",)))
 
 
 def test_a_folder_is_read_in_the_order_of_its_names(tmp_path: Path) -> None:
@@ -339,7 +342,7 @@ def test_an_empty_corpus_says_why_it_is_empty(tmp_path: Path) -> None:
         ("missing.txt", "no such file or folder"),
         ("*.txt", "nothing there that can be read"),
         ("empty", "nothing there that can be read"),
-        ("a.pdf", r"not a kind of file that can be read; expected \.parquet, \.jsonl"),
+        ("a.pdf", r"not a kind of file that can be read; expected \.parquet, \.arrow"),
     ],
 )
 def test_a_location_that_gives_nothing_is_named(tmp_path: Path, name: str, message: str) -> None:

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from gradatim.corpus import pieces as pieces_module
 from gradatim.corpus.batches import TextBatch, cut_batch, read_piece
-from gradatim.corpus.documents import Columns, Document, Skipped, read_documents
+from gradatim.corpus.columns import Columns
+from gradatim.corpus.documents import Document, Skipped, read_documents
 from gradatim.corpus.passages import cut
 from gradatim.corpus.pieces import (
     CorpusPlan,
@@ -195,7 +196,7 @@ def test_locations_elsewhere_read_as_those_here(tmp_path: Path) -> None:
         write_parquet(tmp_path / folder / "a.parquet", rows, 7)
     (tmp_path / "b.jsonl").write_text("\n".join(json.dumps({"text": "b" * 90}) for _ in range(9)))
     (tmp_path / "deep" / "c.txt").write_text("c")
-    (tmp_path / "other.csv").write_text("d")
+    (tmp_path / "other.pdf").write_text("d")
     memory.put(f"{tmp_path}/", "/pieces-test/", recursive=True)
     try:
         here = read_pieces(plan_pieces(str(tmp_path), piece_bytes=200))
@@ -210,7 +211,7 @@ def test_locations_elsewhere_read_as_those_here(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="nothing there that can be read"):
             plan_pieces("memory://pieces-test/nowhere")
         with pytest.raises(InputError, match="not a kind of file"):
-            plan_pieces("memory://pieces-test/other.csv")
+            plan_pieces("memory://pieces-test/other.pdf")
     finally:
         memory.rm("/pieces-test", recursive=True)
 

@@ -17,8 +17,20 @@ An error says where, what was expected, what came, and what to do.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+_UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def writable(text: str) -> str:
+    """One line of text that any file and terminal takes.
+
+    Escaped are control characters, those that turn the direction of writing, and half characters,
+    which stand for bytes in the names of files that are not UTF-8.
+    """
+    return _UNWRITABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class GradatimError(Exception):
@@ -58,7 +70,7 @@ class GradatimError(Exception):
             text += f"; got {self.got}"
         if self.remedy is not None:
             text += f". {self.remedy}"
-        return text
+        return writable(text)
 
 
 class InputError(GradatimError):

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from gradatim import __version__
 from gradatim.blocks.spec import StoreSpec
-from gradatim.corpus.documents import Columns
+from gradatim.corpus.columns import Columns
 from gradatim.corpus.hub import HUB_PREFIX
 from gradatim.corpus.locations import find_files
 from gradatim.corpus.pieces import plan_pieces

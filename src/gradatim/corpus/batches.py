@@ -16,12 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from gradatim.corpus.columns import Columns
 from gradatim.corpus.cutting import gathered, passage_spans
-from gradatim.corpus.documents import Columns, Document, documents_of, segment_documents, unbroken
+from gradatim.corpus.documents import Document, documents_of, label_of, segment_documents, unbroken
 from gradatim.corpus.locations import Segment
 from gradatim.corpus.passages import in_batches
 from gradatim.corpus.pieces import Piece
-from gradatim.corpus.readers import Report, batch_rows, parquet_batches, python_values
+from gradatim.corpus.readers import Report
+from gradatim.corpus.tables import arrow_batches, batch_rows, parquet_batches, python_values
 
 _BATCH_BYTES = 8 * 2**20
 _BATCH_DOCUMENTS = 1 << 16
@@ -72,8 +74,8 @@ def read_piece(piece: Piece, columns: Columns, report: Report) -> Iterator[TextB
         InputError: what `report` raises.
     """
     for segment in piece.segments:
-        if segment.format == "parquet":
-            yield from _parquet_batches(segment, columns, report)
+        if segment.format in ("parquet", "arrow"):
+            yield from _table_batches(segment, columns, report)
         else:
             yield from _batched(segment_documents(segment, columns, report))
 
@@ -102,9 +104,12 @@ def _buffers(text: pa.LargeStringArray) -> tuple[NDArray[np.int64], NDArray[np.u
     return offsets.copy(), np.frombuffer(data_buffer, np.uint8)
 
 
-def _parquet_batches(segment: Segment, columns: Columns, report: Report) -> Iterator[TextBatch]:
+def _table_batches(segment: Segment, columns: Columns, report: Report) -> Iterator[TextBatch]:
     choose = partial(columns.to_read, where=segment.path)
-    batches = parquet_batches(segment.path, choose, first=segment.first, end=segment.end)
+    if segment.format == "arrow":
+        batches = arrow_batches(segment.path, choose)
+    else:
+        batches = parquet_batches(segment.path, choose, first=segment.first, end=segment.end)
     for row_of_first, batch in unbroken(batches, segment.path, report):
         chosen = columns.chosen(batch.schema.names, segment.path)
         text = _clean_text(batch.column(chosen["text"]))
@@ -121,10 +126,10 @@ def _clean_text(column: pa.Array) -> pa.LargeStringArray | None:
     """The column as large_string; None where a row is null, no text, or not UTF-8."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if not _is_text(column.type) or column.null_count:
+    if not (_is_text(column.type) or _is_binary(column.type)) or column.null_count:
         return None
-    text = column.cast(pa.large_string())
     try:
+        text = column.cast(pa.large_string())
         text.validate(full=True)
     except pa.ArrowInvalid:
         return None
@@ -134,6 +139,10 @@ def _clean_text(column: pa.Array) -> pa.LargeStringArray | None:
 def _is_text(kind: pa.DataType) -> bool:
     tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     return any(test(kind) for test in tests)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def _labelled(
@@ -170,18 +179,7 @@ def _labels(column: pa.Array) -> pa.StringArray:
             pass
         else:
             return labels
-    return _strings([None if value is None else str(value) for value in python_values(column)])
-
-
-def _strings(values: Sequence[str | None]) -> pa.StringArray:
-    try:
-        return pa.array(values, pa.string())
-    except UnicodeEncodeError:  # half a character in a label: shown, not lost
-        shown = [
-            None if value is None else value.encode("utf-8", "backslashreplace").decode()
-            for value in values
-        ]
-        return pa.array(shown, pa.string())
+    return pa.array([label_of(value) for value in python_values(column)], pa.string())
 
 
 def _batched(documents: Iterator[Document]) -> Iterator[TextBatch]:
@@ -194,7 +192,7 @@ def _batched(documents: Iterator[Document]) -> Iterator[TextBatch]:
 def _as_columns(documents: Sequence[Document]) -> TextBatch:
     return TextBatch(
         text=pa.array([document.text for document in documents], pa.large_string()),
-        id=_strings([document.id for document in documents]),
-        source=_strings([document.source for document in documents]),
-        level=_strings([document.level for document in documents]),
+        id=pa.array([document.id for document in documents], pa.string()),
+        source=pa.array([document.source for document in documents], pa.string()),
+        level=pa.array([document.level for document in documents], pa.string()),
     )

@@ -7,7 +7,10 @@ that cannot be used is an error that names its place, or, when asked, is skipped
 
 from __future__ import annotations
 
+import csv
+import lzma
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,24 +19,34 @@ from typing import Literal, TypeVar
 
 import pyarrow as pa
 
+from gradatim.corpus.columns import Columns
+from gradatim.corpus.folders import PassedOver
 from gradatim.corpus.hashes import HashSet
 from gradatim.corpus.hub import HUB_PREFIX, HubLocation
-from gradatim.corpus.locations import Segment, find_files
-from gradatim.corpus.readers import OR_SKIP, Report, Row, read_json_lines, read_parquet, read_text
+from gradatim.corpus.locations import Segment
+from gradatim.corpus.readers import (
+    OR_SKIP,
+    Report,
+    Row,
+    first_line,
+    read_csv,
+    read_json_lines,
+    read_text,
+)
+from gradatim.corpus.storage import corpus_files, refuse_pointer, stamp_of
+from gradatim.corpus.tables import table_rows
 from gradatim.errors import InputError
 
 Part = TypeVar("Part")
 Location = str | Path | Sequence[str | Path]
 
-_GUESSES = {
-    "text": ("text", "content", "body"),
-    "id": ("id", "doc_id"),
-    "source": ("source", "source_repo"),
-    "level": ("level",),
-}
-"""Names of columns by their role, the likeliest first."""
-
 MOST_PLACES = 20
+MOST_LEVELS = 100
+"""Different levels in a corpus; what has more is no label but a number or a title."""
+
+_LARGEST_POINTER_BYTES = 3 * 1024  # files are taken to hold three times what they have compressed
+_BROKEN = (OSError, EOFError, pa.ArrowException, lzma.LZMAError, csv.Error)
+"""What readers raise where a file breaks off or is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +77,13 @@ class Skipped:
         num_bad: rows or files that could not be used.
         num_blank: documents without a single visible character; these are never an error.
         places: the first twenty bad ones, each as a message with place and reason.
+        passed_over: files of folders that were not read, by the ends of their names.
     """
 
     num_bad: int = 0
     num_blank: int = 0
     places: list[str] = field(default_factory=list)
+    passed_over: dict[str, int] = field(default_factory=dict)
 
     def report(self, on_bad: Literal["stop", "skip"]) -> Report:
         """What takes bad rows: raises the first, or notes all."""
@@ -94,15 +109,16 @@ def read_documents(
     """Stream the documents of a corpus.
 
     Args:
-        location: a file (.parquet; .jsonl, .ndjson or .json with one object a line; .txt; the
-            latter two also .gz or .zst), a folder of such files, a glob, a list of those, or
+        location: a file (.parquet, .arrow, .feather; .jsonl, .ndjson or .json with one object a
+            line, .csv, .tsv, .txt, .md and their like, these also compressed), a folder of such
+            files or saved by `datasets`, a glob, a list of those, a URL that fsspec knows, or
             `hf://owner/name[/config][?split=train]`, `hf://path/of/a/folder`.
         text_column: by default the first of `text`, `content`, `body` there is.
         id_column: by default `id` or `doc_id`, else file and line. A second document of the same
             id gets `~2` appended, a third `~3`; all of them fall into the same split.
         source_column: by default `source` or `source_repo`, else the name of the file without
             shard number, for plain-text files of a folder the name of their folder.
-        level_column: by default `level`, else none.
+        level_column: by default `level`, else none; `""` for none in any case.
         value_columns: columns of numbers, the `values` of each document. A row may leave one out
             or have null there; a table must have all, and one document at least a number in each.
         on_bad: "stop" raises at the first bad row; "skip" notes it in `skipped` and goes on.
@@ -118,12 +134,20 @@ def read_documents(
     unique = _UniqueIds()
     without = set(value_columns)
     num_documents = 0
-    for segment in _segments(location):
+    levels: set[str] = set()
+    passed_over: PassedOver = Counter()
+    segments = _segments(location, columns, passed_over)
+    notes.passed_over = dict(+passed_over)
+    for segment in segments:
         for document in segment_documents(segment, columns, report):
             if not document.text or document.text.isspace():
                 notes.num_blank += 1
                 continue
             num_documents += 1
+            if document.level is not None:
+                levels.add(document.level)
+                if len(levels) > MOST_LEVELS:
+                    raise _too_many_levels(str(location), document.level)
             if without:
                 numbers = zip(value_columns, document.values, strict=True)
                 without -= {name for name, number in numbers if not math.isnan(number)}
@@ -139,109 +163,96 @@ def read_documents(
         )
 
 
+def _too_many_levels(where: str, last: str) -> InputError:
+    return InputError(
+        f"more than {MOST_LEVELS} different levels",
+        where=where,
+        expected="a column of a few labels, such as easy and hard",
+        got=f"at last {last[:40]!r}",
+        remedy="Name another level_column, or none with an empty name (--level-column ''); "
+        "numbers are given as a column of difficulty",
+    )
+
+
 def document_stem(document_id: str) -> str:
     """The id without the `~2` that told it from an earlier document of the same id."""
     stem, mark, number = document_id.rpartition("~")
     return stem if mark and number.isdecimal() else document_id
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """The columns asked for; None means: guess."""
-
-    text: str | None = None
-    id: str | None = None
-    source: str | None = None
-    level: str | None = None
-    values: tuple[str, ...] = ()
-
-    def to_read(self, names: Sequence[str], where: str) -> list[str]:
-        """The columns to be read from a table, each once.
-
-        Raises:
-            InputError: as `chosen`, or a column of numbers is missing.
-        """
-        for name in self.values:
-            if name not in names:
-                raise _no_column("such", names, where, name, "Check the name of the column")
-        return list(dict.fromkeys([*self.chosen(names, where).values(), *self.values]))
-
-    def chosen(self, names: Sequence[str], where: str) -> dict[str, str]:
-        """Role → column name, for the columns there are.
-
-        Raises:
-            InputError: no text column, or a column that was asked for is missing.
-        """
-        chosen = {}
-        for role, guessed in _GUESSES.items():
-            asked: str | None = getattr(self, role)
-            found = next((name for name in ((asked,) if asked else guessed) if name in names), None)
-            if found is not None:
-                chosen[role] = found
-            elif asked or role == "text":
-                expected = asked or f"one of {', '.join(guessed)}"
-                remedy = f"Name it with {role}_column (--{role}-column)"
-                raise _no_column(role, names, where, expected, remedy)
-        return chosen
-
-
-def _no_column(
-    role: str, names: Sequence[str], where: str, expected: str, remedy: str
-) -> InputError:
-    got = f"the columns {', '.join(names) or 'none'}"
-    return InputError(f"no {role} column", where=where, expected=expected, got=got, remedy=remedy)
-
-
-def _segments(location: Location) -> Iterator[Segment]:
+def _segments(location: Location, columns: Columns, passed_over: PassedOver) -> list[Segment]:
+    segments: list[Segment] = []
     for part in (location,) if isinstance(location, str | Path) else location:
         if str(part).startswith(HUB_PREFIX):
-            yield HubLocation.parse(str(part)).whole
+            segments.append(HubLocation.parse(str(part)).whole)
         else:
-            yield from (file.whole for file in find_files(part))
+            segments += [file.whole for file in corpus_files(str(part), passed_over)]
+    columns.check_used({segment.format for segment in segments}, str(location))
+    return segments
 
 
 def segment_documents(segment: Segment, columns: Columns, report: Report) -> Iterator[Document]:
     """The documents of a file or a part of it; one that breaks off is reported after what it gave.
 
     Args:
-        segment: of a parquet file all is read.
+        segment: of a table all is read.
         columns: to be read; plain text has none to ask for.
         report: takes what cannot be used, and raises it or lets the reading go on.
     """
-    choose = partial(columns.to_read, where=segment.path)
     if segment.format == "text":
         columns = Columns(values=columns.values)
-        rows = read_text(segment.path, report)
-    elif segment.format == "parquet":
-        rows = read_parquet(segment.path, choose)
-    elif segment.format == "hub":
-        rows = HubLocation.parse(segment.path).read(choose)
-    else:
-        rows = read_json_lines(
+    rows = unbroken(_rows(segment, columns, report), segment.path, report)
+    return documents_of(rows, columns, segment.name, segment.source, report=report)
+
+
+def _rows(segment: Segment, columns: Columns, report: Report) -> Iterator[Row]:
+    choose = partial(columns.to_read, where=segment.path)
+    if segment.format == "hub":
+        yield from HubLocation.parse(segment.path).read(choose)
+        return
+    if segment.num_bytes <= _LARGEST_POINTER_BYTES:
+        refuse_pointer(segment.path)
+    if segment.format == "text":
+        yield from read_text(segment.path, report)
+    elif segment.format == "csv":
+        yield from read_csv(segment.path, choose, report)
+    elif segment.format == "json":
+        yield from read_json_lines(
             segment.path,
             report,
             first_byte=segment.first,
             end_byte=segment.end,
             lines_before=segment.lines_before,
         )
-    whole = unbroken(rows, segment.path, report)
-    return documents_of(whole, columns, segment.name, segment.source, report=report)
+    else:
+        yield from table_rows(segment.path, segment.format, choose)
 
 
 def unbroken(rows: Iterator[Part], where: str, report: Report) -> Iterator[Part]:
-    """The rows or batches of a file up to where it breaks off, which is reported."""
+    """The rows or batches of a file up to where it breaks off, which is reported.
+
+    Raises:
+        InputError: what `report` raises; the file was written to while it was read.
+    """
+    before = stamp_of(where)
     try:
         yield from rows
     except InputError as error:
         report(error)
-    except (OSError, pa.ArrowInvalid) as error:
+    except _BROKEN as error:
         report(
             InputError(
                 "cannot be read to its end",
                 where=where,
-                got=str(error),
+                got=first_line(error),
                 remedy="Check that the file is complete and may be read" + OR_SKIP,
             )
+        )
+    if stamp_of(where) != before:
+        raise InputError(
+            "the file changed while it was read",
+            where=where,
+            remedy="Call again when nothing writes to it",
         )
 
 
@@ -264,6 +275,8 @@ def documents_of(
 def _document(row: Row, columns: Columns, name: str, source: str) -> Document:
     chosen = columns.chosen(list(row.values), row.where)
     text = row.values[chosen["text"]]
+    if isinstance(text, bytes):
+        text = _decoded(text)
     if not isinstance(text, str):
         raise _not_a_text(text, row.where, chosen["text"])
     try:
@@ -306,9 +319,23 @@ def _number(row: Row, column: str) -> float:
     return number
 
 
+def _decoded(data: bytes) -> str | bytes:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
+
+
 def _label(values: Mapping[str, object], column: str | None) -> str | None:
-    value = None if column is None else values[column]
-    return None if value is None else str(value)
+    return None if column is None else label_of(values[column])
+
+
+def label_of(value: object) -> str | None:
+    """An id, source or level as a string that can be written: half characters are escaped."""
+    if value is None:
+        return None
+    text = value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _not_a_text(value: object, where: str, column: str) -> InputError:

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
-from typing import Any
+from typing import Any, Protocol
 
-from gradatim.errors import InputError
+from gradatim.corpus.folders import PassedOver, SavedDatasets, below, is_hidden, matching
+from gradatim.errors import InputError, writable
 
-_JSON = dict.fromkeys((".jsonl", ".ndjson", ".json"), "json")
-_FORMATS = {".parquet": "parquet", ".txt": "text"} | _JSON
-_COMPRESSED = (".gz", ".zst")
-_READABLE = ".parquet, .jsonl, .ndjson, .json, .txt (the last four also .gz or .zst)"
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".lz4": "lz4", ".xz": "xz"}
+"""Codecs by the end of a file's name; in Arrow's words, but for xz."""
+
+_TABLES = {".parquet": "parquet", ".arrow": "arrow", ".feather": "arrow"}
+_STREAMS = (
+    {".csv": "csv", ".tsv": "csv"}
+    | dict.fromkeys((".jsonl", ".ndjson", ".json"), "json")
+    | dict.fromkeys((".txt", ".text", ".md", ".rst"), "text")
+)
+_READABLE = (
+    f"{', '.join(_TABLES)}; {', '.join(_STREAMS)}, the latter also with {', '.join(COMPRESSIONS)}"
+)
 _SHARD_NUMBER = re.compile(r"[-_.](?:part[-_.]?)?\d+(?:[-_.]of[-_.]\d+)?$")
 
 
@@ -25,7 +35,7 @@ class Segment:
 
     Attributes:
         path: a path, URL or hub location.
-        format: "parquet", "json", "text" or "hub".
+        format: "parquet", "arrow", "csv", "json", "text" or "hub".
         name, source: of the file, for ids and sources of rows that have none.
         first, end: rows of a parquet file, bytes of a JSON-lines file; the whole if `end` is None.
         lines_before: lines of the file that begin before `first`.
@@ -58,7 +68,7 @@ class CorpusFile:
 
     Attributes:
         path: a path of this machine, or a URL.
-        format: "parquet", "json" or "text".
+        format: "parquet", "arrow", "csv", "json" or "text".
         name: its path below the folder that was given, which does not depend on where that lies.
         source: what its documents' source is called unless they say so themselves.
         changed: differs after the file was written to: its time of change, or the store's tag.
@@ -84,55 +94,80 @@ def without_paths(location: object) -> object:
     return str(location) if isinstance(location, Path) else location
 
 
-Describe = Callable[[str, str, str, str], CorpusFile]
-"""Given what opens a file, its format, name and source: all that is known of it."""
+def find_files(location: str | Path, passed_over: PassedOver | None = None) -> list[CorpusFile]:
+    """The files of a path, folder or glob, sorted by name.
 
+    Links to folders are followed. Of a folder, hidden files are left out, whatever says what it
+    holds (`README`, `LICENSE`), and what `datasets` wrote beside its data.
 
-def find_files(location: str | Path) -> list[CorpusFile]:
-    """The files of a path, folder or glob, sorted by name; hidden ones in folders are left out.
+    Args:
+        passed_over: filled with the number of files left out, by the ends of their names.
 
     Raises:
-        InputError: nothing there, or nothing of a known kind.
+        InputError: nothing there, or nothing of a known kind; a folder that may not be read.
     """
-    path = Path(location).expanduser()
-    if path.is_dir():
-        paths = [inner for inner in path.rglob("*") if not _is_hidden(inner.relative_to(path))]
-        root = path
-    elif path.exists():
-        return [_named_file(str(path), path, str(path), _local)]
-    elif glob.has_magic(str(path)):
-        # Path.glob takes no absolute pattern.
-        names = glob.glob(str(path), recursive=True)  # noqa: PTH207
-        paths, root = [Path(name) for name in names], Path(*_leading_parts(path))
-    else:
+    passed_over = Counter() if passed_over is None else passed_over
+    try:
+        path = Path(location).expanduser()
+        if path.is_dir():
+            found = {str(inner): inner for inner in below(path, passed_over)}
+            return _readable_files(found, path, str(path), _LOCAL, passed_over)
+        if os.path.lexists(path):
+            _check_regular(path)
+            return [_named_file(str(path), path, str(path), _LOCAL)]
+        if glob.has_magic(str(path)):
+            found = {str(inner): inner for inner in matching(path, passed_over)}
+            root = Path(*_leading_parts(path))
+            return _readable_files(found, root, str(path), _LOCAL, passed_over)
+    except (OSError, RuntimeError, re.error) as error:
         raise InputError(
-            "no such file or folder",
+            "cannot be looked into",
             where=str(location),
-            remedy="Check the path; hub data sets are written hf://owner/name",
-        )
-    found = {str(inner): inner for inner in paths if inner.is_file()}
-    return _readable_files(found, root, str(path), _local)
+            got=str(error),
+            remedy="Check the path, and that it may be read",
+        ) from error
+    raise InputError(
+        "no such file or folder",
+        where=str(location),
+        remedy="Check the path; hub data sets are written hf://owner/name",
+    )
 
 
-def remote_files(filesystem: Any, path: str, location: str) -> list[CorpusFile]:
+def remote_files(
+    filesystem: Any, path: str, location: str, passed_over: PassedOver | None = None
+) -> list[CorpusFile]:
     """The same for a path of an fsspec file system; `location` is its URL, for messages.
 
     Raises:
         InputError: nothing there, or nothing of a known kind.
     """
-    root, describe = PurePosixPath(path), partial(_remote, filesystem)
+    passed_over = Counter() if passed_over is None else passed_over
+    root, place = PurePosixPath(path), _Remote(filesystem)
     if filesystem.isfile(path):
-        return [_named_file(path, root, location, describe)]
+        return [_named_file(path, root, location, place)]
     is_pattern = glob.has_magic(path)
     root = PurePosixPath(*_leading_parts(root)) if is_pattern else root
     paths = filesystem.glob(path) if is_pattern else filesystem.find(path)
     found = {inner: PurePosixPath(inner) for inner in paths}
     if not is_pattern:
-        found = {n: inner for n, inner in found.items() if not _is_hidden(inner.relative_to(root))}
-    return _readable_files(found, root, location, describe)
+        hidden = [n for n, inner in found.items() if is_hidden(inner.relative_to(root))]
+        passed_over["hidden"] += len(hidden)
+        found = {n: inner for n, inner in found.items() if n not in set(hidden)}
+    return _readable_files(found, root, location, place, passed_over)
 
 
-def _named_file(name: str, path: PurePath, where: str, describe: Describe) -> CorpusFile:
+def _check_regular(path: Path) -> None:
+    if not path.is_file():
+        raise InputError(
+            "not a file that can be read twice",
+            where=str(path),
+            expected="a regular file",
+            got="a link that leads nowhere" if not path.exists() else "a pipe or a device",
+            remedy="Write the text into a file",
+        )
+
+
+def _named_file(name: str, path: PurePath, where: str, place: _Place) -> CorpusFile:
     kind = _format_of(path)
     if kind is None:
         raise InputError(
@@ -142,29 +177,45 @@ def _named_file(name: str, path: PurePath, where: str, describe: Describe) -> Co
             got=path.suffix or "no suffix",
             remedy="Rename or convert the file",
         )
-    return describe(name, kind, path.name, _stem(path))
+    return place.describe(name, kind, path.name, _stem(path))
 
 
 def _readable_files(
-    paths: Mapping[str, PurePath], root: PurePath, where: str, describe: Describe
+    paths: Mapping[str, PurePath],
+    root: PurePath,
+    where: str,
+    place: _Place,
+    passed_over: PassedOver,
 ) -> list[CorpusFile]:
     """Those of a known kind, sorted; `paths` are those below `root` by what opens them."""
+    saved = SavedDatasets(paths, place.read)
     found = []
     for opened_by, path in sorted(paths.items(), key=lambda item: item[1].as_posix()):
         kind = _format_of(path)
-        if kind is not None:
-            whole = path.absolute() if isinstance(path, Path) else path
-            source = whole.parent.name if kind == "text" else _stem(path)
-            found.append(describe(opened_by, kind, path.relative_to(root).as_posix(), source))
+        if saved.leaves_out(opened_by):
+            continue
+        if kind is None or saved.is_stale(opened_by) or _is_about(path):
+            passed_over[_ending(path)] += 1
+            continue
+        whole = path.absolute() if isinstance(path, Path) else path
+        source = whole.parent.name if kind == "text" else _stem(path)
+        source = saved.source_of(opened_by) or source
+        found.append(place.describe(opened_by, kind, path.relative_to(root).as_posix(), source))
     if not found:
         raise InputError(
             "nothing there that can be read",
             where=where,
             expected=_READABLE,
-            got=f"{len(paths)} other files",
+            got=in_words(passed_over) or "0 other files",
             remedy="Check the location; in a pattern ** stands for any number of folders",
         )
     return found
+
+
+def in_words(passed_over: Mapping[str, int]) -> str:
+    """What was passed over, the most frequent first: `12 .pdf, 3 .docx`."""
+    counts = sorted(passed_over.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{number:,} {ending}" for ending, number in counts if number)
 
 
 def _leading_parts(pattern: PurePath) -> Iterator[str]:
@@ -174,33 +225,63 @@ def _leading_parts(pattern: PurePath) -> Iterator[str]:
         yield part
 
 
-def _local(path: str, kind: str, name: str, source: str) -> CorpusFile:
-    status = Path(path).stat()
-    changed = str(status.st_mtime_ns)
-    return CorpusFile(path, kind, name, source or "text", status.st_size, changed)
+class _Place(Protocol):
+    """Where files lie."""
+
+    def describe(self, path: str, kind: str, name: str, source: str) -> CorpusFile: ...
+
+    def read(self, path: str) -> bytes: ...
 
 
-def _remote(filesystem: Any, path: str, kind: str, name: str, source: str) -> CorpusFile:
-    info = filesystem.info(path)
-    tags = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
-    changed = next((str(info[tag]) for tag in tags if info.get(tag)), "")
-    url = filesystem.unstrip_protocol(path)
-    return CorpusFile(url, kind, name, source or "text", int(info["size"]), changed)
+class _Local:
+    def describe(self, path: str, kind: str, name: str, source: str) -> CorpusFile:
+        status = Path(path).stat()
+        changed = str(status.st_mtime_ns)
+        name, source = writable(name), writable(source or "text")
+        return CorpusFile(path, kind, name, source, status.st_size, changed)
+
+    def read(self, path: str) -> bytes:
+        return Path(path).read_bytes()
 
 
-def _is_hidden(path: PurePath) -> bool:
-    return any(part.startswith((".", "_")) for part in path.parts)
+@dataclass(frozen=True)
+class _Remote:
+    filesystem: Any
+
+    def describe(self, path: str, kind: str, name: str, source: str) -> CorpusFile:
+        info = self.filesystem.info(path)
+        tags = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
+        changed = next((str(info[tag]) for tag in tags if info.get(tag)), "")
+        url = self.filesystem.unstrip_protocol(path)
+        return CorpusFile(url, kind, name, source or "text", int(info["size"]), changed)
+
+    def read(self, path: str) -> bytes:
+        return bytes(self.filesystem.cat_file(path))
+
+
+_LOCAL = _Local()
 
 
 def _uncompressed_name(path: PurePath) -> PurePath:
-    is_compressed = path.suffix.lower() in _COMPRESSED
+    is_compressed = path.suffix.lower() in COMPRESSIONS
     return path.with_suffix("") if is_compressed else path
 
 
 def _format_of(path: PurePath) -> str | None:
     inner = _uncompressed_name(path)
-    kind = _FORMATS.get(inner.suffix.lower())
-    return None if kind == "parquet" and inner != path else kind
+    ending = inner.suffix.lower()
+    return _STREAMS.get(ending) or (_TABLES.get(ending) if inner == path else None)
+
+
+def _ending(path: PurePath) -> str:
+    inner = _uncompressed_name(path)
+    ending = inner.suffix + (path.suffix if inner != path else "")
+    return writable(ending.lower()) or "without an ending"
+
+
+def _is_about(path: PurePath) -> bool:
+    """Whether a file tells of the others, as the card of a hub data set does."""
+    return _uncompressed_name(path).stem.lower() in ("readme", "license", "licence")
 
 
 def _stem(path: PurePath) -> str:

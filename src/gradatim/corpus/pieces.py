@@ -7,15 +7,18 @@ file whole. Where the pieces begin and end depends on the corpus alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from gradatim.corpus.documents import Columns
+from gradatim.corpus.columns import Columns
+from gradatim.corpus.folders import PassedOver
 from gradatim.corpus.hub import HUB_PREFIX, HubLocation
 from gradatim.corpus.locations import CorpusFile, Segment
-from gradatim.corpus.readers import count_lines, group_sizes, open_parquet
+from gradatim.corpus.readers import count_lines
 from gradatim.corpus.storage import compression_of, corpus_files
+from gradatim.corpus.tables import group_sizes, open_parquet
 from gradatim.errors import InputError
 
 MIN_PIECE_BYTES = 4 * 2**20
@@ -45,10 +48,15 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class CorpusPlan:
-    """The files of a corpus as they are now, and its pieces in corpus order."""
+    """The files of a corpus as they are now, and its pieces in corpus order.
+
+    Attributes:
+        passed_over: other files of its folders, by the ends of their names.
+    """
 
     files: tuple[CorpusFile, ...]
     pieces: tuple[Piece, ...]
+    passed_over: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def num_bytes(self) -> int:
@@ -76,14 +84,17 @@ def plan_pieces(
         InputError: nothing there, nothing readable, a missing column.
     """
     columns = columns or Columns()
+    passed_over: PassedOver = Counter()
     files: list[CorpusFile] = []
     found: list[CorpusFile | HubLocation] = []
     for part in (location,) if isinstance(location, str) else location:
         if part.startswith(HUB_PREFIX):
             found.append(HubLocation.parse(part))
         else:
-            files += (here := corpus_files(part))
+            files += (here := corpus_files(part, passed_over))
             found += here
+    formats = {part.whole.format for part in found}
+    columns.check_used(formats, location if isinstance(location, str) else ", ".join(location))
     min_part_bytes = 0
     if piece_bytes is None:
         min_part_bytes = MIN_PART_BYTES
@@ -96,7 +107,7 @@ def plan_pieces(
         for part in found
         for segment in _segments_of(part, columns, skip_bad, piece_bytes, min_part_bytes)
     ]
-    return CorpusPlan(tuple(files), tuple(_packed(segments, piece_bytes)))
+    return CorpusPlan(tuple(files), tuple(_packed(segments, piece_bytes)), dict(+passed_over))
 
 
 def count_segment_lines(segment: Segment) -> int:
@@ -162,7 +173,8 @@ def _parquet_segments(
     whole: Segment, columns: Columns, piece_bytes: int, min_part_bytes: int
 ) -> Iterator[Segment]:
     with open_parquet(whole.path) as file:
-        text = columns.chosen(file.schema_arrow.names, whole.path)["text"]
+        text = columns.chosen(names := file.schema_arrow.names, whole.path)["text"]
+        columns.to_read(names, whole.path)
         sizes = list(group_sizes(file.metadata, [text]))
     first = end = num_bytes = 0
     for num_rows, group_bytes in sizes:

@@ -1,4 +1,4 @@
-"""Files into rows: parquet, JSON lines and plain text, each read in pieces of bounded size.
+"""Files into rows: JSON lines, CSV and plain text, each read in pieces of bounded size.
 
 A row is a mapping with the place it came from; which of its fields is the text is decided by
 `gradatim.corpus.documents`. What cannot be read is handed to `report` as an `InputError`, which
@@ -8,16 +8,15 @@ either raises it or notes it and lets the reader go on.
 from __future__ import annotations
 
 import codecs
+import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from gradatim.corpus.storage import open_input, open_stream
+from gradatim.corpus.storage import open_stream
 from gradatim.errors import InputError
 
 MAX_LINE_BYTES = 64 * 2**20
@@ -25,8 +24,8 @@ MAX_LINE_BYTES = 64 * 2**20
 MAX_TEXT_BYTES = 8 * 2**20
 """Longest plain text read as one document; longer than any novel."""
 
-_PARQUET_BATCH_BYTES = 8 * 2**20
 _STREAM_BYTES = 2**20
+_BROKEN_BYTE = re.compile(r"[\udc80-\udcff]")
 
 OR_SKIP = ', or go on without it: on_bad="skip" (--on-bad skip)'
 """The end of the remedy of every error that skipping gets around."""
@@ -121,68 +120,6 @@ def count_lines(path: Path | str, first_byte: int, end_byte: int) -> int:
     return num_lines
 
 
-def read_parquet(path: Path | str, choose: Choose) -> Iterator[Row]:
-    """One row a table row, with the columns that `choose` picks from the file's column names.
-
-    Raises:
-        InputError: the file is no parquet; and whatever `choose` raises.
-    """
-    for row_of_first, batch in parquet_batches(path, choose):
-        yield from batch_rows(batch, str(path), row_of_first)
-
-
-def parquet_batches(
-    path: Path | str, choose: Choose, *, first: int = 0, end: int | None = None
-) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Number of the first row, from 1, and the columns chosen, for rows `first` to `end`."""
-    with open_parquet(path) as file:
-        columns = choose(file.schema_arrow.names)
-        metadata = file.metadata
-        end = metadata.num_rows if end is None else end
-        groups, at, before = [], 0, 0
-        for index in range(metadata.num_row_groups):
-            num_rows = metadata.row_group(index).num_rows
-            if before + num_rows <= first:
-                at += num_rows
-            elif before < end:
-                groups.append(index)
-            before += num_rows
-        size = rows_a_batch(file, columns)
-        for batch in file.iter_batches(size, row_groups=groups, columns=columns, use_threads=False):
-            start, stop = max(first - at, 0), min(end - at, len(batch))
-            if start < stop:
-                yield at + start + 1, batch.slice(start, stop - start)
-            at += len(batch)
-            if at >= end:
-                return
-
-
-def batch_rows(batch: pa.RecordBatch, path: str, row_of_first: int) -> Iterator[Row]:
-    """The rows of a batch of a parquet file, the first of which has this number, from 1."""
-    columns = [python_values(column) for column in batch.columns]
-    for number, values in enumerate(zip(*columns, strict=True), row_of_first):
-        record = dict(zip(batch.schema.names, values, strict=True))
-        yield Row(f"{path}: row {number}", number, record)
-
-
-def open_parquet(path: Path | str) -> pq.ParquetFile:
-    """A parquet file at a path or URL, to be read in small buffers.
-
-    Raises:
-        InputError: the file is no parquet.
-    """
-    try:
-        # Small buffers instead of whole column chunks: a row group may be larger than memory.
-        return pq.ParquetFile(open_input(path), buffer_size=_STREAM_BYTES, pre_buffer=False)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(
-            "cannot be read as parquet",
-            where=str(path),
-            got=_first_line(error),
-            remedy="Check that the file is complete" + OR_SKIP,
-        ) from error
-
-
 def read_text(path: Path | str, report: Report) -> Iterator[Row]:
     """The whole file as one row with the field `text`, line ends made `\\n`.
 
@@ -212,6 +149,73 @@ def read_text(path: Path | str, report: Report) -> Iterator[Row]:
                 return
 
 
+def read_csv(path: Path | str, choose: Choose, report: Report) -> Iterator[Row]:
+    """One row a line of a table whose first line names its columns; all values are strings.
+
+    The cells of a `.tsv` file are parted by tabs, others by commas; quoted ones may hold line ends.
+
+    Raises:
+        InputError: a line longer than `MAX_LINE_BYTES`; and whatever `choose` raises.
+    """
+    csv.field_size_limit(MAX_LINE_BYTES)
+    delimiter = "\t" if ".tsv" in Path(path).name.lower() else ","
+    with (
+        open_stream(path) as stream,
+        io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline="") as text,
+    ):
+        lines = csv.reader(_bounded_lines(text, path), delimiter=delimiter, strict=True)
+        names = next(lines, None)
+        if names is None:
+            return
+        columns = {name: names.index(name) for name in choose(names)}
+        while True:
+            number = lines.line_num + 1
+            try:
+                cells = next(lines, None)
+                if cells is None:
+                    return
+                if cells:
+                    where = f"{path}:{number}"
+                    _check_cells(cells, names, where)
+                    yield Row(where, number, {name: cells[at] for name, at in columns.items()})
+            except csv.Error as error:
+                report(_bad_csv(f"{path}:{number}", str(error)))
+            except InputError as error:
+                report(error)
+
+
+def _bounded_lines(text: io.TextIOWrapper, path: Path | str) -> Iterator[str]:
+    number = 0
+    while line := text.readline(MAX_LINE_BYTES + 1):
+        number += 1
+        if len(line) > MAX_LINE_BYTES:
+            raise _line_too_long(f"{path}:{number}")
+        yield line
+
+
+def _check_cells(cells: list[str], names: list[str], where: str) -> None:
+    if len(cells) != len(names):
+        raise _bad_csv(where, f"{len(cells)} cells under {len(names)} columns")
+    for cell in cells:
+        if not cell.isascii() and (found := _BROKEN_BYTE.search(cell)):
+            raise InputError(
+                "not UTF-8",
+                where=where,
+                got=f"the byte 0x{ord(found[0]) - 0xDC00:02x}",
+                remedy="Convert the file to UTF-8" + OR_SKIP,
+            )
+
+
+def _bad_csv(where: str, got: str) -> InputError:
+    return InputError(
+        "not a line of a table",
+        where=where,
+        expected="as many cells as columns, quoted where they hold a delimiter or a quote",
+        got=got,
+        remedy="Repair the line" + OR_SKIP,
+    )
+
+
 def _json_object(line: bytes, where: str) -> dict[str, object]:
     try:
         value = json.loads(line.decode())
@@ -227,7 +231,7 @@ def _json_object(line: bytes, where: str) -> dict[str, object]:
             "not JSON",
             where=where,
             expected="one object a line",
-            got=f"{_excerpt(line)} ({_first_line(error)})",
+            got=f"{_excerpt(line)} ({first_line(error)})",
             remedy="Write every document as one JSON object on a line of its own" + OR_SKIP,
         ) from error
     if not isinstance(value, dict):
@@ -250,39 +254,6 @@ def _line_too_long(where: str) -> InputError:
         remedy="Put each document on a line of its own, or give the text as a .txt file, "
         "which is read in pieces" + OR_SKIP,
     )
-
-
-def rows_a_batch(file: pq.ParquetFile, columns: list[str]) -> int:
-    """As many rows as hold about 8 MB, by the mean size of the columns' values."""
-    num_bytes = 1 + sum(size for _, size in group_sizes(file.metadata, columns))
-    num_rows = int(_PARQUET_BATCH_BYTES * file.metadata.num_rows / num_bytes)
-    return max(1, min(4096, num_rows))
-
-
-def group_sizes(metadata: pq.FileMetaData, columns: list[str]) -> Iterator[tuple[int, int]]:
-    """Rows and uncompressed bytes of some columns, by row group."""
-    for index in range(metadata.num_row_groups):
-        group = metadata.row_group(index)
-        chunks = [group.column(at) for at in range(group.num_columns)]
-        sizes = (
-            chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in columns
-        )
-        yield group.num_rows, sum(sizes)
-
-
-def python_values(array: pa.Array) -> list[object]:
-    """Python values; a string that is not UTF-8 comes as bytes, for the row to be reported."""
-    try:
-        return list(array.to_pylist())
-    except UnicodeDecodeError:
-        return [_value(scalar) for scalar in array]
-
-
-def _value(scalar: pa.Scalar) -> object:
-    try:
-        return scalar.as_py()
-    except UnicodeDecodeError:
-        return scalar.as_buffer().to_pybytes()
 
 
 def _piece_end(data: bytes) -> int:
@@ -319,5 +290,5 @@ def _excerpt(line: bytes) -> str:
     return repr(text if len(text) <= 60 else text[:57] + "...")
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]

@@ -8,6 +8,7 @@ it is complete.
 from __future__ import annotations
 
 import io
+import lzma
 import os
 import tempfile
 from collections.abc import Iterator
@@ -20,12 +21,18 @@ import pyarrow as pa
 from pyarrow import fs as arrow_fs
 
 from gradatim import files
-from gradatim.corpus.locations import CorpusFile, find_files, remote_files
+from gradatim.corpus.folders import PassedOver
+from gradatim.corpus.locations import COMPRESSIONS, CorpusFile, find_files, remote_files
 from gradatim.errors import InputError, MissingExtraError
 
 _LOCAL = "file://"
 _STREAM_BYTES = 2**20
-_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+
+_POINTERS = {
+    b"version https://git-lfs.github.com/spec/": ("Git LFS", "git lfs pull"),
+    b"/annex/objects/": ("git-annex", "git annex get"),
+}
+"""How a pointer begins, what made it, and what fetches the file."""
 
 
 def is_remote(location: str) -> bool:
@@ -34,22 +41,22 @@ def is_remote(location: str) -> bool:
 
 
 def compression_of(path: str) -> str | None:
-    """The codec that the name of a file tells of, in Arrow's words."""
-    return _COMPRESSIONS.get(os.path.splitext(path)[1].lower())  # noqa: PTH122  a URL is no path
+    """The codec that the name of a file tells of."""
+    return COMPRESSIONS.get(os.path.splitext(path)[1].lower())  # noqa: PTH122  a URL is no path
 
 
-def corpus_files(location: str) -> list[CorpusFile]:
-    """The files of a path, folder, glob or URL of one, in the order of `find_files`.
+def corpus_files(location: str, passed_over: PassedOver | None = None) -> list[CorpusFile]:
+    """The files of a path, folder, glob or URL of one, as `find_files` has them.
 
     Raises:
         InputError: nothing there, or nothing of a known kind.
         MissingExtraError: the package that reaches the store is not installed.
     """
     if not is_remote(location):
-        return find_files(location.removeprefix(_LOCAL))
+        return find_files(location.removeprefix(_LOCAL), passed_over)
     filesystem, path = _filesystem_of(location)
     try:
-        return remote_files(filesystem, path, location)
+        return remote_files(filesystem, path, location, passed_over)
     except InputError:
         raise
     except Exception as error:  # every store's library has its own
@@ -68,9 +75,38 @@ def open_input(path: str | Path) -> pa.NativeFile:
         OSError: it cannot be opened.
     """
     if not is_remote(str(path)):
-        return pa.OSFile(str(path).removeprefix(_LOCAL))
+        return pa.OSFile(os.fsencode(str(path).removeprefix(_LOCAL)))
     filesystem, inner = _filesystem_of(str(path))
     return arrow_fs.PyFileSystem(arrow_fs.FSSpecHandler(filesystem)).open_input_file(inner)
+
+
+def stamp_of(path: str | Path) -> tuple[int, int] | None:
+    """Size and time of change of a file of this machine; None elsewhere, or where it is none."""
+    try:
+        status = None if is_remote(str(path)) else Path(str(path).removeprefix(_LOCAL)).stat()
+    except OSError:
+        status = None
+    return None if status is None else (status.st_size, status.st_mtime_ns)
+
+
+def refuse_pointer(path: str | Path) -> None:
+    """Refuses what stands for a file that was never fetched.
+
+    Raises:
+        InputError: it is a pointer of Git LFS or git-annex.
+        OSError: it cannot be read.
+    """
+    with open_input(path) as file:
+        head = bytes(file.read(max(map(len, _POINTERS))))
+    for first, (name, command) in _POINTERS.items():
+        if head.startswith(first):
+            raise InputError(
+                f"a pointer of {name}, not the file itself",
+                where=str(path),
+                expected="the file's content",
+                got=repr(head.decode(errors="replace")),
+                remedy=f"Fetch it: {command}",
+            )
 
 
 def open_stream(path: str | Path) -> io.BufferedReader:
@@ -78,6 +114,8 @@ def open_stream(path: str | Path) -> io.BufferedReader:
     stream = open_input(path)
     codec = compression_of(str(path))
     # Arrow's streams, unlike zstandard's, read on after the first frame and notice a cut-off file.
+    if codec == "xz":
+        return io.BufferedReader(lzma.LZMAFile(stream), _STREAM_BYTES)
     if codec is not None:
         stream = pa.CompressedInputStream(stream, codec)
     return io.BufferedReader(stream, _STREAM_BYTES)

@@ -25,12 +25,13 @@ DESCRIPTION, SETTINGS, LOCK = "scores.json", "settings.json", ".lock"
 _MOST_DIFFERENCES = 8
 
 
-def summary_of(reports: Sequence[PartReport]) -> ScoresSummary:
-    """Sums over the parts, and the first twenty places of bad rows."""
-    names = [entry.name for entry in fields(ScoresSummary) if entry.name != "places"]
+def summary_of(reports: Sequence[PartReport], plan: CorpusPlan) -> ScoresSummary:
+    """Sums over the parts, the first twenty places of bad rows, and what is no part."""
+    names = {entry.name for entry in fields(ScoresSummary)} - {"places", "passed_over"}
     sums = {name: sum(getattr(report, name) for report in reports) for name in names}
     places = [place for report in reports for place in report.places][:MOST_PLACES]
-    return ScoresSummary(**sums, places=places)
+    passed_over = {ending: plan.passed_over[ending] for ending in sorted(plan.passed_over)}
+    return ScoresSummary(**sums, places=places, passed_over=passed_over)
 
 
 def settings_of(spec: ScoringSpec, plan: CorpusPlan) -> dict[str, Any]:
@@ -93,24 +94,34 @@ def write_json(folder: OutputFolder, name: str, content: dict[str, Any]) -> None
     folder.write_bytes(name, f"{text}\n".encode())
 
 
-def is_described(folder: OutputFolder, spec: ScoringSpec, reports: Sequence[PartReport]) -> bool:
+def is_described(
+    folder: OutputFolder,
+    spec: ScoringSpec,
+    summary: ScoresSummary,
+    reports: Sequence[PartReport],
+) -> bool:
     """Whether `scores.json` is there and says what it would say now."""
     if DESCRIPTION not in folder.names():
         return False
     content = json.loads(folder.read_bytes(DESCRIPTION))
-    wanted = (_fingerprint(reports), _asked(spec), list(spec.locations))
-    return (content.get("fingerprint"), content.get("settings"), content.get("corpus")) == wanted
+    now = {
+        "fingerprint": _fingerprint(reports),
+        "settings": _asked(spec),
+        "corpus": list(spec.locations),
+        "passed_over": summary.passed_over,
+    }
+    return all(content.get(key) == value for key, value in now.items())
 
 
 def write_description(
     folder: OutputFolder,
     spec: ScoringSpec,
+    summary: ScoresSummary,
     pieces: Sequence[Piece],
     reports: Sequence[PartReport],
     engine: Engine,
 ) -> None:
     """Writes `scores.json`: columns, quantiles, edges of bands, parts."""
-    summary = summary_of(reports)
     paths = [folder.path_of(part_name(report.piece)) for report in reports if report.num_rows]
     quantiles = exact_quantiles(paths, spec.metrics, spec.num_bands, engine)
     content = {

@@ -112,11 +112,11 @@ def score(
         job = Job(spec, folder.location, identity_of(settings))
         run = _Run(plan, plan.pieces, folder, workers, job, on_progress)
         reports, scored_bytes = run.parts(settings)
-        summary = summary_of(reports)
+        summary = summary_of(reports, plan)
         if summary.num_rows == 0:
             raise empty_corpus(", ".join(spec.locations), summary)
-        if not is_described(folder, spec, reports):
-            write_description(folder, spec, plan.pieces, reports, workers)
+        if not is_described(folder, spec, summary, reports):
+            write_description(folder, spec, summary, plan.pieces, reports, workers)
     return Scored(str(out), summary, scored_bytes, time.perf_counter() - began)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from gradatim.corpus.documents import Columns
+from gradatim.corpus.columns import Columns
 from gradatim.corpus.locations import without_paths
 from gradatim.difficulty.surface import DEFAULT_METRICS, SurfaceMetrics
 from gradatim.scoring.columns import COLUMNS, CORPUS_RARITY, TOKENS_PER_WORD

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gradatim.corpus.locations import in_words
 from gradatim.scoring.score import Scored
+
+_RATE_SECONDS = 2.0
+"""A shorter scoring is mostly its start, and tells of no rate."""
 
 COLUMNS = ("metric", "10 %", "median", "90 %", "no value")
 
@@ -27,6 +31,7 @@ def facts_of(content: Mapping[str, Any], scored: Scored) -> dict[str, Any]:
         "not_prose_share": content["num_not_prose"] / num_rows,
         "bad_rows": content["num_bad"],
         "bad_places": list(content["places"]),
+        "passed_over": dict(content["passed_over"]),
         "scored_bytes": scored.scored_bytes,
         "seconds": scored.seconds,
         "mb_per_second": scored.scored_bytes / scored.seconds / 1e6,
@@ -51,8 +56,11 @@ def sentences(facts: Mapping[str, Any], unit: str) -> Sequence[str]:
     if facts["bad_rows"]:
         said.append(f"{facts['bad_rows']} bad rows or files skipped, the first:")
         said += facts["bad_places"][:5]
+    if others := in_words(facts["passed_over"]):
+        said.append(f"passed over in the folders: {others}")
     if facts["scored_bytes"]:
-        said.append(f"{facts['seconds']:.1f} s, {facts['mb_per_second']:.1f} MB/s")
+        rate = f", {facts['mb_per_second']:.1f} MB/s" if facts["seconds"] >= _RATE_SECONDS else ""
+        said.append(f"{facts['seconds']:.1f} s{rate}")
     return said
 
 
