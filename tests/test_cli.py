@@ -232,6 +232,46 @@ def test_score_says_which_options_belong_together(
     assert "--out" in text
 
 
+@pytest.mark.parametrize(
+    ("mode", "option", "code"),
+    [
+        ("corpus", ["--top-k", "3"], 2),
+        ("corpus", ["--top-k", "10"], 2),  # the default, but meant for something
+        ("corpus", ["--checkpoint", "5"], 2),
+        ("corpus", ["--and-checkpoint", "5"], 2),
+        ("corpus", ["--mask", "dropped"], 2),
+        ("corpus", ["--name", "a"], 2),
+        ("corpus", ["--split", "train"], 2),
+        ("corpus", ["--replace"], 2),
+        ("corpus", ["--ray-address", "auto"], 3),
+        ("blocks", ["--metrics", "lix"], 2),
+        ("blocks", ["--unit", "document"], 2),
+        ("blocks", ["--counts"], 2),
+        ("blocks", ["--tokenizer", "t.json"], 2),
+        ("blocks", ["--workers", "1"], 2),
+        ("blocks", ["--engine", "ray"], 2),
+        ("blocks", ["--text-column", "body"], 2),
+        ("blocks", ["--on-bad", "skip"], 2),
+        ("blocks", ["--bands", "3"], 2),
+        ("blocks", ["--report"], 2),
+        ("blocks", ["--and-checkpoint", "5"], 3),
+        ("blocks", ["--top-k", "0", "--mask", "dropped"], 3),
+    ],
+)
+def test_an_option_of_score_without_effect_is_refused(
+    mode: str, option: list[str], code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = write_corpus(tmp_path / "corpus.jsonl", num_documents=2)
+    modes = {"corpus": ["--out", str(tmp_path / "out")], "blocks": ["--with", str(tmp_path)]}
+    found, text = failure(capsys, "score", str(corpus), *modes[mode], *option)
+    assert found == code
+    text = " ".join(text.replace("│", " ").split())
+    assert "has no effect" in text
+    names = [each for each in option if each.startswith("--")]
+    assert names[-1] in text or names[-1][2:].replace("-", "_") in text
+    assert not (tmp_path / "out").exists()
+
+
 def test_scores_are_refused_inside_the_corpus_before_anything_is_scored(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -174,6 +174,16 @@ def test_the_store_gives_its_scores_as_columns_and_stays_what_it_was(
         store.column("other/loss_mean")
 
 
+def test_a_split_named_twice_is_scored_and_charged_once(store: Store, reference: Path) -> None:
+    once = score_with_run(
+        store.path, RunAt(reference), spec=ModelScoresSpec(name="once", splits=("held_out",))
+    )
+    twice = ModelScoresSpec(name="twice", splits=("held_out", "held_out"))
+    table = score_with_run(store.path, RunAt(reference), spec=twice)
+    assert table.scoring_flops == once.scoring_flops
+    assert table.num_blocks == once.num_blocks
+
+
 def test_changed_values_are_noticed(store: Store, reference: Path) -> None:
     score_with_run(store.path, RunAt(reference), spec=ModelScoresSpec(name="ref"))
     path = store.path / "scores" / "ref.parquet"

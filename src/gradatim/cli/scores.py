@@ -30,8 +30,18 @@ class Mask(StrEnum):
     dropped = "dropped"
 
 
+_OF_A_CORPUS = {
+    "out", "unit", "metrics", "counts", "tokenizer", "workers", "engine", "ray_address",
+    "text_column", "id_column", "source_column", "level_column", "on_bad", "bands", "report",
+}  # fmt: skip
+_OF_BLOCKS = {
+    "and_run", "checkpoint", "and_checkpoint", "top_k", "mask", "name", "split", "replace",
+}  # fmt: skip
+
+
 @app.command()
 def score(
+    context: typer.Context,
     corpus: Annotated[
         list[str],
         typer.Argument(
@@ -54,7 +64,10 @@ def score(
     tokenizer: Annotated[
         Path | None, typer.Option(help="A tokenizer.json, for tokens_per_word.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads [one a core].")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", "--processes", min=1, help="Threads [one a core]."),
+    ] = None,
     engine: Annotated[str, typer.Option(help="local, or ray (extra ray).")] = "local",
     ray_address: Annotated[str | None, typer.Option(help="Of a running Ray cluster.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Column of the text.")] = None,
@@ -101,9 +114,10 @@ def score(
 
     Example: gradatim score stores/books --with runs/small --top-k 10
     """
+    _check_effect(context, scores_blocks=with_run is not None)
     if with_run is not None:
-        if len(corpus) != 1 or out is not None:
-            raise typer.BadParameter("with --with, give one block store and no --out")
+        if len(corpus) != 1:
+            raise typer.BadParameter("with --with, give one block store")
         table = verbs.score_blocks(
             corpus[0],
             with_run,
@@ -119,7 +133,7 @@ def score(
         )
         _print_score_table(table, as_json=as_json)
         return
-    if and_run is not None or name is not None or out is None:
+    if out is None:
         raise typer.BadParameter("give --out FOLDER for a corpus, or --with RUN for a block store")
     if report and "://" in out.removeprefix("file://"):
         raise typer.BadParameter("--report writes beside the scores: give an --out on this machine")
@@ -147,6 +161,20 @@ def score(
     )
     page = verbs.score_report(out) if report else None
     _print_scores(scored, out, page, as_json=as_json)
+
+
+def _check_effect(context: typer.Context, *, scores_blocks: bool) -> None:
+    """Refuses options that belong to the other of the two things to score."""
+    without_effect = _OF_A_CORPUS if scores_blocks else _OF_BLOCKS
+    mode, other = "--with RUN, which scores a store's blocks", "a corpus, which is scored to --out"
+    if not scores_blocks:
+        mode, other = other, mode
+    for parameter in context.command.params:
+        source = context.get_parameter_source(str(parameter.name))
+        is_given = source is not None and source.name == "COMMANDLINE"
+        if is_given and parameter.name in without_effect:
+            option = parameter.opts[0]
+            raise typer.BadParameter(f"{option} has no effect with {mode}; it belongs to {other}")
 
 
 def _metric_names(asked: str, *, has_tokenizer: bool) -> list[str]:

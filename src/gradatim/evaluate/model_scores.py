@@ -90,6 +90,8 @@ class ModelScoresSpec:
 
     def __post_init__(self) -> None:
         check_name(self.name)
+        # Each split once: what is scored is charged for.
+        object.__setattr__(self, "splits", tuple(dict.fromkeys(self.splits)))
         for split in self.splits:
             if split not in SPLITS:
                 raise SpecError(

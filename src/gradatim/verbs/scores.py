@@ -52,10 +52,16 @@ def score(
         spec = validated(ScoringSpec, spec, where="score")
     if engine not in ("local", "ray"):
         raise SpecError("no such engine", where="engine", expected="local or ray", got=engine)
+    if ray_address is not None and engine != "ray":
+        raise _without_effect("ray_address", "engine ray")
     workers = RayEngine(ray_address, num_workers) if engine == "ray" else LocalEngine(num_workers)
     load_kernel(console)
     with stage_progress(console) as on_progress:
         return score_corpus(spec, out, engine=workers, on_progress=on_progress)
+
+
+def _without_effect(setting: str, needs: str) -> SpecError:
+    return SpecError("has no effect", where=setting, expected=f"{needs} beside it", got="none")
 
 
 def load_kernel(console: Console | None) -> None:
@@ -136,6 +142,10 @@ def score_blocks(
     from gradatim.evaluate.model_scores import ModelScoresSpec
     from gradatim.study.model_scores import RunAt, parse_moment, score_with_run
 
+    if and_run is None and and_checkpoint != "last":
+        raise _without_effect("and_checkpoint", "a second run (--and RUN)")
+    if top_k is None and mask != "zeroed":
+        raise _without_effect("mask", "a top_k")
     second = RunAt(Path(and_run), parse_moment(and_checkpoint)) if and_run else None
     spec = ModelScoresSpec(
         name=name or Path(run_folder).resolve().name,
