@@ -88,10 +88,22 @@ class CorpusFile:
 
 
 def without_paths(location: object) -> object:
-    """A location, or several, with strings for paths: for settings that are written down."""
+    """A location, or several, with strings for paths: for settings that are written down.
+
+    Raises:
+        ValueError: a path is not UTF-8, and so cannot be written down.
+    """
     if isinstance(location, list | tuple):
-        return tuple(str(part) for part in location)
-    return str(location) if isinstance(location, Path) else location
+        return tuple(without_paths(str(part)) for part in location)
+    text = str(location) if isinstance(location, Path) else location
+    if isinstance(text, str):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"{writable(text)} is not UTF-8: rename it, or call from within it"
+            ) from None
+    return text
 
 
 def find_files(location: str | Path, passed_over: PassedOver | None = None) -> list[CorpusFile]:

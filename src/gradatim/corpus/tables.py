@@ -69,9 +69,10 @@ def arrow_batches(path: Path | str, choose: Choose) -> Iterator[tuple[int, pa.Re
     """The same of a whole Arrow file or stream, as `datasets` and Feather (version 2) write.
 
     Raises:
-        InputError: whatever `choose` raises.
+        InputError: a pointer instead of the file; and whatever `choose` raises.
         pa.ArrowInvalid: the file is none, or breaks off.
     """
+    refuse_pointer(path)
     with open_input(path) as file:
         is_stream = file.read(len(_ARROW_FILE)) != _ARROW_FILE
         open_reader = pa.ipc.open_stream if is_stream else pa.ipc.open_file
