@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,9 @@ from gradatim.blocks import encoding, packing, table
 from gradatim.blocks.build import build
 from gradatim.blocks.difficulty import WITHOUT_WORDS, difficulty_columns
 from gradatim.blocks.journal import building_folder, building_lock
+from gradatim.blocks.passages import choose_held_out
 from gradatim.blocks.spec import StoreSpec
 from gradatim.blocks.store import Store
-from gradatim.corpus.split import split_of
 from gradatim.difficulty.counts import count_batch
 from gradatim.difficulty.formulas import FORMULAS
 from gradatim.difficulty.reading_age import reading_age
@@ -85,10 +87,13 @@ def test_text_without_words_counts_as_the_hardest() -> None:
     assert columns["flesch_reading_ease"][2] > 80 > columns["flesch_reading_ease"][0]
 
 
-def test_a_split_never_shares_a_document(store: Store) -> None:
+def test_a_split_shares_no_document_but_those_that_are_cut(store: Store) -> None:
+    documents: dict[str, set[str]] = {"train": set(), "held_out": set()}
     for row in rows_of(store):
-        for span in row["spans"]:
-            assert split_of(span["document"], 0.2, 0) == row["split"]
+        documents[row["split"]].update(span["document"] for span in row["spans"])
+    shared = documents["train"] & documents["held_out"]
+    assert shared == set(store.report["cut_documents"])
+    assert len(shared) <= 4  # one of each source and level
     assert len(store.ids("train")) > 4 * len(store.ids("held_out")) / 2 > 0
 
 
@@ -141,16 +146,27 @@ def test_the_report_accounts_for_every_token(store: Store) -> None:
     assert report["corpus_bytes"] >= sum(report["passage_bytes"].values())
     passage_bytes = sum(report["passage_bytes"].values())
     assert report["bytes_per_token"] == pytest.approx(passage_bytes / report["num_tokens"])
-    assert set(report["seconds"]) == {"tokenizer", "tokens", "blocks"}
+    assert set(report["seconds"]) == {"split", "tokenizer", "tokens", "blocks"}
     assert report["held_out_overlap"]["num_ngrams"] > 0
 
 
 def test_the_tokenizer_is_trained_without_the_held_out_text(tmp_path: Path) -> None:
-    with (tmp_path / "books.jsonl").open("w") as lines:
-        for index in range(80):
-            word = "zyxwvut " if split_of(f"d{index}", 0.2, 0) == "held_out" else "plain "
-            lines.write(json.dumps({"id": f"d{index}", "text": word * 50}) + "\n")
     spec = spec_of(tmp_path / "books.jsonl", deduplicate=False, tokenizer={"vocab_size": 270})
+
+    def write(held_out_word: str) -> None:
+        with (tmp_path / "books.jsonl").open("w") as lines:
+            for index in range(80):
+                word = held_out_word if index in held_out else "plain  "
+                row = {"id": f"d{index}", "text": word * 50, "source": "ab"[index % 2]}
+                lines.write(json.dumps(row) + "\n")
+
+    held_out: set[int] = set()
+    write("plain  ")
+    split = choose_held_out(spec)
+    assert split is not None
+    held_out = {index for index in range(80) if split.is_held_out(f"d{index}", [1])[0]}
+    assert len(held_out) == 16
+    write("zyxwvu ")
     vocab = build(spec, tmp_path / "store").tokenizer.get_vocab()
     assert "plain" in vocab
     assert not any("zy" in token for token in vocab)
@@ -250,22 +266,80 @@ def test_two_processes_do_not_build_the_same_store(corpus: Path, tmp_path: Path)
         build(spec_of(corpus), tmp_path / "store")
 
 
-def test_a_corpus_without_training_text_is_named(tmp_path: Path) -> None:
-    file = write_corpus(tmp_path / "books.jsonl", num_documents=1)
-    seed = next(seed for seed in range(100) if split_of("book-0", 0.2, seed) == "held_out")
-    spec = spec_of(file, seed=seed)
-    with pytest.raises(InputError, match="every document fell into the held-out split"):
-        build(spec, tmp_path / "store")
+def write_sources(folder: Path) -> int:
+    """749 plain texts in six folders of very unequal size; returns their bytes."""
+    draw = random.Random(2)
+    numbers = {"prose": 560, "plays": 120, "news": 40, "laws": 17, "poems": 8, "songs": 4}
+    num_bytes = 0
+    for place, (source, number) in enumerate(numbers.items()):
+        (folder / source).mkdir(parents=True)
+        for index in range(number):
+            text = prose(7 * index + place, draw.randint(300, 6000))
+            (folder / source / f"{index}.txt").write_text(text)
+            num_bytes += len(text)
+    return num_bytes
 
 
-def test_a_corpus_smaller_than_a_block_is_refused_before_there_is_a_store(tmp_path: Path) -> None:
+def test_749_files_of_six_sources_each_give_their_share(tmp_path: Path) -> None:
+    write_sources(tmp_path / "texts")
+    spec = spec_of(tmp_path / "texts", held_out_fraction=0.05)
+    report = build(spec, tmp_path / "store").report
+    by_source = report["held_out"]["source"]
+    assert set(by_source) == {"prose", "plays", "news", "laws", "poems", "songs"}
+    for counts in by_source.values():
+        assert counts["held_out_bytes"] / counts["bytes"] == pytest.approx(0.05, rel=1 / 3)
+    assert sum(counts["bytes"] for counts in by_source.values()) == sum(
+        report["passage_bytes"].values()
+    )
+    num_held_out = sum(counts["held_out_blocks"] for counts in by_source.values())
+    assert num_held_out == report["num_blocks"]["held_out"]
+    assert report["held_out"]["level"] == {}
+
+
+@pytest.mark.parametrize("num_files", [1, 21])
+def test_a_few_files_have_held_out_text(num_files: int, tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    for index in range(num_files):
+        (tmp_path / "texts" / f"{index}.txt").write_text(prose(index, 240_000 // num_files))
+    store = build(spec_of(tmp_path / "texts", held_out_fraction=0.05), tmp_path / "store")
+    num_bytes = store.report["passage_bytes"]
+    assert num_bytes["held_out"] / sum(num_bytes.values()) == pytest.approx(0.05, rel=1 / 3)
+    assert len(store.ids("held_out")) > 10
+    assert len(store.report["cut_documents"]) == (1 if num_files == 1 else 0)
+
+
+def test_a_held_out_text_smaller_than_a_block_is_refused_and_the_remedy_works(
+    tmp_path: Path,
+) -> None:
+    file = write_corpus(tmp_path / "books.jsonl", num_documents=12)
+    settings: dict[str, Any] = {"block_tokens": 300, "held_out_fraction": 0.02}
+    with pytest.raises(InputError, match=r"held-out text does not fill one block") as caught:
+        build(spec_of(file, **settings), tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+    message = str(caught.value)
+    remedy = re.search(r"Set held_out_fraction to ([0-9.]+) \(", message)
+    assert remedy, message
+    settings["held_out_fraction"] = float(remedy[1])
+    assert len(build(spec_of(file, **settings), tmp_path / "store").ids("held_out")) > 0
+
+
+def test_a_corpus_smaller_than_a_block_is_refused_and_the_remedy_works(tmp_path: Path) -> None:
     file = write_corpus(tmp_path / "books.jsonl", num_documents=30)
-    spec = spec_of(file, block_tokens=100_000)
     with pytest.raises(
         InputError, match=r"does not fill one block.*at least 100000 tok.*got \d+\."
-    ):
-        build(spec, tmp_path / "store")
+    ) as caught:
+        build(spec_of(file, block_tokens=100_000), tmp_path / "store")
     assert not (tmp_path / "store").exists()
+    remedy = re.search(r"Set block_tokens to (\d+) \(", str(caught.value))
+    assert remedy
+    store = build(spec_of(file, block_tokens=int(remedy[1])), tmp_path / "store")
+    assert min(len(store.ids("train")), len(store.ids("held_out"))) > 0
+
+
+def test_a_text_of_one_passage_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("A few words.")
+    with pytest.raises(InputError, match=r"does not fill one block.*Give more text$"):
+        build(spec_of(tmp_path / "one.txt"), tmp_path / "store")
 
 
 def test_a_corpus_that_changes_during_the_build_is_refused(tmp_path: Path) -> None:
@@ -280,7 +354,7 @@ def test_a_corpus_that_changes_during_the_build_is_refused(tmp_path: Path) -> No
     assert not (tmp_path / "store").exists()
 
 
-@pytest.mark.parametrize("stage", ["tokenizer", "tokens", "blocks"])
+@pytest.mark.parametrize("stage", ["split", "tokenizer", "tokens", "blocks"])
 def test_an_interrupted_build_goes_on_with_the_stage_it_was_in(
     stage: str, store: Store, corpus: Path, tmp_path: Path
 ) -> None:
@@ -294,7 +368,7 @@ def test_an_interrupted_build_goes_on_with_the_stage_it_was_in(
         Store.open(tmp_path / "store")
     stages: list[str] = []
     build(spec_of(corpus), tmp_path / "store", on_progress=lambda at, *_: stages.append(at))
-    all_stages = ["tokenizer", "tokens", "blocks"]
+    all_stages = ["split", "tokenizer", "tokens", "blocks"]
     assert list(dict.fromkeys(stages)) == all_stages[all_stages.index(stage) :]
     assert content(tmp_path / "store") == content(store.path)
     assert not building_folder(tmp_path / "store").exists()

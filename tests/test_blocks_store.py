@@ -204,7 +204,7 @@ def test_a_table_of_too_few_rows_is_named(copy: Path) -> None:
 def test_a_store_of_another_version_asks_to_be_built_anew(copy: Path, version: int) -> None:
     describe(copy, schema_version=version)
     with pytest.raises(
-        StoreError, match=rf"expected schema_version 3; got {version}. Make it anew"
+        StoreError, match=rf"expected schema_version 4; got {version}. Make it anew"
     ):
         Store.open(copy)
 
@@ -221,7 +221,7 @@ def test_splits_that_are_not_the_blocks_are_found(copy: Path) -> None:
         Store.open(copy).verify()
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"schema_version": 3}', "\xff"])
+@pytest.mark.parametrize("text", ["{", "[]", '{"schema_version": 4}', "\xff"])
 def test_a_damaged_description_is_named(copy: Path, text: str) -> None:
     (copy / "store.json").write_text(text, encoding="latin-1")
     with pytest.raises(StoreError, match=r"store.json cannot be read"):

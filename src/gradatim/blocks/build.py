@@ -1,5 +1,6 @@
-"""Building a block store: three stages, each finished once, and one rename at the end.
+"""Building a block store: four stages, each finished once, and one rename at the end.
 
+    split       count the documents and choose those held out (`passages.py`)
     tokenizer   train it on a sample of the training split, or load it
     tokens      cut, encode, and sort passages into buckets (`encoding.py`)
     blocks      cut the buckets into blocks and score them (`table.py`)
@@ -30,7 +31,8 @@ from gradatim.blocks.description import (
     read_description,
     write_description,
 )
-from gradatim.blocks.encoding import encode_passages, training_texts
+from gradatim.blocks.encoding import encode_passages
+from gradatim.blocks.held_out import held_out_counts
 from gradatim.blocks.inputs import (
     Input,
     content_of,
@@ -38,6 +40,13 @@ from gradatim.blocks.inputs import (
     total_bytes_of,
 )
 from gradatim.blocks.journal import STORE, Journal, building_lock, publish, sweep
+from gradatim.blocks.passages import (
+    PassageSource,
+    choose_held_out,
+    read_split,
+    training_texts,
+    write_split,
+)
 from gradatim.blocks.spec import StoreSpec
 from gradatim.blocks.store import Store, fingerprint_of, token_dtype
 from gradatim.blocks.table import write_blocks
@@ -48,11 +57,12 @@ from gradatim.blocks.tokenizer import (
     train_tokenizer,
 )
 from gradatim.corpus.spectrum import generate
+from gradatim.corpus.split import Split
 from gradatim.errors import InputError, MismatchError, StoreError, differences
 
 OnProgress = Callable[[str, int, int], None]
 
-PASSAGES_FOLDER = "passages"
+SPLIT, PASSAGES_FOLDER = "split.npz", "passages"
 
 
 def build(
@@ -177,14 +187,21 @@ class _Build:
 
     def run(self) -> None:
         """Leaves a whole store, store.json included, in the building folder."""
-        tokenizer = self.journal.stage("tokenizer", TOKENIZER, self._make_tokenizer)
+        split_stage = self.journal.stage("split", SPLIT, self._choose_held_out)
+        split = read_split(self.folder / SPLIT, self.spec.seed)
+
+        def make_tokenizer(output: Path) -> dict[str, Any]:
+            return self._make_tokenizer(split, output)
+
+        tokenizer = self.journal.stage("tokenizer", TOKENIZER, make_tokenizer)
         vocabulary = Vocabulary(
             Tokenizer.from_file(str(self.folder / TOKENIZER)), tokenizer["separator_id"]
         )
 
         def encode(output: Path) -> dict[str, Any]:
             on_bytes = self._on_bytes("tokens", total_bytes_of(self.spec))
-            report = encode_passages(self.spec, vocabulary, output, on_bytes=on_bytes)
+            source = PassageSource(self.spec, split)
+            report = encode_passages(source, vocabulary, output, on_bytes=on_bytes)
             self._check_unchanged()
             return report
 
@@ -197,19 +214,26 @@ class _Build:
                 output,
                 vocabulary,
                 block_tokens=self.spec.block_tokens,
+                held_out_fraction=None if split is None else self.spec.held_out_fraction,
                 on_bytes=self._on_bytes("blocks", sum(tokens["passage_bytes"].values())),
             )
 
         blocks = self.journal.stage("blocks", STORE, cut)
-        self._describe(vocabulary, tokenizer, tokens, blocks)
+        stages = {"split": split_stage, "tokenizer": tokenizer, "tokens": tokens, "blocks": blocks}
+        self._describe(vocabulary, stages)
 
-    def _make_tokenizer(self, output: Path) -> dict[str, Any]:
+    def _choose_held_out(self, output: Path) -> dict[str, Any]:
+        on_bytes = self._on_bytes("split", total_bytes_of(self.spec))
+        write_split(choose_held_out(self.spec, on_bytes), output)
+        return {}
+
+    def _make_tokenizer(self, split: Split | None, output: Path) -> dict[str, Any]:
         vocabulary = self.existing_tokenizer
         if vocabulary is None:
             wanted = self.spec.tokenizer
             on_bytes = self._on_bytes("tokenizer", total_bytes_of(self.spec))
             texts = sample_texts(
-                training_texts(self.spec, on_bytes),
+                training_texts(self.spec, split, on_bytes),
                 sample_bytes=wanted.sample_bytes,
                 seed=self.spec.seed,
             )
@@ -218,23 +242,17 @@ class _Build:
         output.write_text(vocabulary.tokenizer.to_str(), encoding="utf-8")
         return {"separator_id": vocabulary.separator_id, "vocab_size": vocabulary.size}
 
-    def _describe(
-        self,
-        vocabulary: Vocabulary,
-        tokenizer: dict[str, Any],
-        tokens: dict[str, Any],
-        blocks: dict[str, Any],
-    ) -> None:
+    def _describe(self, vocabulary: Vocabulary, stages: dict[str, dict[str, Any]]) -> None:
         store = self.folder / STORE
         shutil.copyfile(self.folder / TOKENIZER, store / TOKENIZER)
         self._write_tasks(store / TASKS)
-        num_tokens = tokens["num_tokens"]
-        seconds = {"tokenizer": tokenizer, "tokens": tokens, "blocks": blocks}
+        tokens, blocks = stages["tokens"], stages["blocks"]
+        left_out = ("seconds", "label_bytes", "label_blocks")
         report = {
-            **{key: value for key, value in tokens.items() if key != "seconds"},
-            **{key: value for key, value in blocks.items() if key != "seconds"},
-            "bytes_per_token": sum(tokens["passage_bytes"].values()) / max(num_tokens, 1),
-            "seconds": {name: round(stage["seconds"], 3) for name, stage in seconds.items()},
+            **{key: value for key, value in (tokens | blocks).items() if key not in left_out},
+            "bytes_per_token": sum(tokens["passage_bytes"].values()) / max(tokens["num_tokens"], 1),
+            "held_out": held_out_counts(tokens["label_bytes"], blocks["label_blocks"]),
+            "seconds": {name: round(stage["seconds"], 3) for name, stage in stages.items()},
         }
         corpus_settings = _comparable(self.settings)["corpus"] or self.settings["spectrum"]
         description = StoreDescription(

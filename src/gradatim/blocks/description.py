@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from gradatim.errors import StoreError, check_version
 from gradatim.files import content_hash, hash_file, hash_json, write_whole
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 TOKENS, CHECKSUMS, BLOCKS, TOKENIZER = (
     "tokens.bin", "checksums.bin", "blocks.parquet", "tokenizer.json",

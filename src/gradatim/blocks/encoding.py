@@ -7,9 +7,9 @@ one batch is always encoding while the one before it is scored and written and t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,114 +17,51 @@ import numpy as np
 from tokenizers import Encoding, Tokenizer
 
 from gradatim.blocks.difficulty import difficulty_columns
+from gradatim.blocks.held_out import LABELS, largest
 from gradatim.blocks.packing import Bucket, BucketWriter, half_year_of
-from gradatim.blocks.spec import StoreSpec
-from gradatim.blocks.store import TRAIN, token_dtype
+from gradatim.blocks.passages import OnBytes, PassageSource
+from gradatim.blocks.store import SPLITS, token_dtype
 from gradatim.blocks.tokenizer import Vocabulary
-from gradatim.corpus.documents import Document, Skipped, read_documents
-from gradatim.corpus.passages import Deduplicator, Passage, cut, in_batches
-from gradatim.corpus.spectrum import generate
-from gradatim.corpus.split import split_of
-from gradatim.errors import InputError
+from gradatim.corpus.passages import Passage, in_batches
 
 BATCH_BYTES = 1 << 20
 BATCH_PASSAGES = 4096
-MIN_PASSAGE_BYTES = 200
-
-OnBytes = Callable[[int], None]
-
-
-@dataclass
-class PassageSource:
-    """All passages of a corpus, each with its split, and what was left out on the way."""
-
-    spec: StoreSpec
-    skipped: Skipped = field(default_factory=Skipped)
-    num_documents: int = 0
-    num_bytes: int = 0
-    num_duplicates: int = 0
-    num_duplicate_bytes: int = 0
-
-    def passages(self, on_bytes: OnBytes) -> Iterator[Passage]:
-        """Streams the passages; `on_bytes` hears the bytes of each document as it is cut.
-
-        Raises:
-            InputError: the corpus cannot be read as asked.
-        """
-        spec = self.spec
-        duplicates = Deduplicator() if spec.deduplicate else None
-        max_bytes = spec.max_passage_bytes
-        min_bytes = min(MIN_PASSAGE_BYTES, max_bytes // 2)
-        for document in _with_split(_documents(spec, self.skipped), spec):
-            num_bytes = len(document.text.encode())
-            self.num_documents += 1
-            self.num_bytes += num_bytes
-            for passage in cut(document, max_bytes=max_bytes, min_bytes=min_bytes):
-                if duplicates is None or duplicates.is_new(passage.text):
-                    yield passage
-            on_bytes(num_bytes)
-        if duplicates is not None:
-            self.num_duplicates = duplicates.num_dropped
-            self.num_duplicate_bytes = duplicates.num_dropped_bytes
-
-
-def training_texts(spec: StoreSpec, on_bytes: OnBytes) -> Iterator[tuple[str, str]]:
-    """(key, text) of every passage a tokenizer may be trained on."""
-    for passage in PassageSource(spec).passages(on_bytes):
-        if passage.split == TRAIN:
-            yield f"{passage.document_id}\n{passage.index}", passage.text
 
 
 def encode_passages(
-    spec: StoreSpec, vocabulary: Vocabulary, folder: Path, *, on_bytes: OnBytes
+    source: PassageSource, vocabulary: Vocabulary, folder: Path, *, on_bytes: OnBytes
 ) -> dict[str, Any]:
     """Writes the bucket files of a corpus to `folder`; returns the counts for the report.
 
     Raises:
-        InputError: the corpus cannot be read as asked, or holds no training text.
+        InputError: the corpus cannot be read as asked.
     """
-    source = PassageSource(spec)
-    counts: dict[str, Counter[str]] = {"passages": Counter(), "bytes": Counter()}
+    num_passages: Counter[str] = Counter()
+    split_bytes: Counter[str] = Counter()
+    label_bytes = {label: {split: Counter[str]() for split in SPLITS} for label in LABELS}
     num_tokens = 0
     with BucketWriter(folder) as writer:
         for passages, encodings in _encoded(source.passages(on_bytes), vocabulary.tokenizer):
             num_tokens += _append(passages, encodings, writer, vocabulary)
             for passage in passages:
-                counts["passages"][str(passage.split)] += 1
-                counts["bytes"][str(passage.split)] += len(passage.text.encode())
-    if not counts["passages"][TRAIN]:
-        raise InputError(
-            "every document fell into the held-out split",
-            where="corpus",
-            got=f"{source.num_documents} documents",
-            remedy="Give more documents, a smaller held_out_fraction or another seed",
-        )
+                split, num_bytes = str(passage.split), len(passage.text.encode())
+                num_passages[split] += 1
+                split_bytes[split] += num_bytes
+                label_bytes["source"][split][passage.source] += num_bytes
+                if passage.level is not None:
+                    label_bytes["level"][split][passage.level] += num_bytes
     return {
         "num_documents": source.num_documents,
-        "num_passages": dict(counts["passages"]),
-        "passage_bytes": dict(counts["bytes"]),
+        "num_passages": dict(num_passages),
+        "passage_bytes": dict(split_bytes),
+        "label_bytes": {label: largest(amounts) for label, amounts in label_bytes.items()},
+        "cut_documents": source.cut_documents,
         "num_tokens": num_tokens,
         "corpus_bytes": source.num_bytes,
         "num_duplicates": source.num_duplicates,
         "duplicate_bytes": source.num_duplicate_bytes,
         "skipped": asdict(source.skipped),
     }
-
-
-def _documents(spec: StoreSpec, skipped: Skipped) -> Iterator[Document]:
-    if spec.spectrum is not None:
-        return generate.documents(spec.spectrum.num_bytes, seed=spec.spectrum.seed)
-    assert spec.corpus is not None
-    return read_documents(**spec.corpus.model_dump(), skipped=skipped)
-
-
-def _with_split(documents: Iterator[Document], spec: StoreSpec) -> Iterator[Document]:
-    for document in documents:
-        if document.split is None:
-            split = split_of(document.id, spec.held_out_fraction, spec.seed)
-            yield Document(document.id, document.text, document.source, document.level, split)
-        else:
-            yield document
 
 
 def _encoded(

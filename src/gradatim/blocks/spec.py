@@ -86,8 +86,8 @@ class StoreSpec(_Settings):
 
     Args:
         block_tokens: length of a packed training row.
-        held_out_fraction: share of documents never trained on, chosen by the hash of the id;
-            spectrum documents bring their own split.
+        held_out_fraction: share of the bytes never trained on, of every source and level, as whole
+            documents where that can be; spectrum documents bring their own split.
         max_passage_bytes: longest passage, the unit that has one difficulty.
         deduplicate: drop passages whose normalised text was seen before.
         seed: of the held-out split and of the tokenizer's sample.
@@ -97,7 +97,7 @@ class StoreSpec(_Settings):
     spectrum: SpectrumSpec | None = None
     tokenizer: TokenizerSpec = TokenizerSpec()
     block_tokens: int = Field(default=256, ge=2, le=1 << 20)
-    held_out_fraction: float = Field(default=0.05, ge=0.0, lt=1.0)
+    held_out_fraction: float = Field(default=0.05, gt=0.0, lt=1.0)
     max_passage_bytes: int = Field(default=2000, ge=100)
     deduplicate: bool = True
     seed: int = Field(default=0, ge=0)

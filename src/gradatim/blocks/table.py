@@ -6,7 +6,7 @@ orders. A block is spelled out by a gather over the vocabulary's bytes, not by t
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,11 +23,18 @@ from numpy.typing import NDArray
 from gradatim.blocks.columns import GROUP_BLOCKS, column_checksums
 from gradatim.blocks.description import BLOCKS, CHECKSUMS, TOKENS
 from gradatim.blocks.difficulty import difficulty_columns
+from gradatim.blocks.held_out import LABELS, check_filled, largest
 from gradatim.blocks.packing import Chain, Spans, read_chains, spans_of
-from gradatim.blocks.store import BLOCK_SCHEMA, HELD_OUT, TRAIN, block_checksums, token_dtype
+from gradatim.blocks.store import (
+    BLOCK_SCHEMA,
+    HELD_OUT,
+    SPLITS,
+    TRAIN,
+    block_checksums,
+    token_dtype,
+)
 from gradatim.blocks.tokenizer import PASSAGE_BREAK, Vocabulary
-from gradatim.corpus.split import NgramOverlap
-from gradatim.errors import InputError
+from gradatim.corpus.overlap import NgramOverlap
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -110,17 +117,24 @@ def write_blocks(
     vocabulary: Vocabulary,
     *,
     block_tokens: int,
+    held_out_fraction: float | None,
     on_bytes: Callable[[int], None],
 ) -> dict[str, Any]:
     """Writes tokens, their checksums and `blocks.parquet`; returns the counts for the report.
 
     Args:
         passages_folder: what `encode_passages` wrote.
+        held_out_fraction: by which the corpus was split, if it was.
+
+    Raises:
+        InputError: there would be no training or no held-out block.
     """
     chains = read_chains(passages_folder, PACKING_ORDER)
+    check_filled(chains, block_tokens=block_tokens, held_out_fraction=held_out_fraction)
     speller = Speller.of(vocabulary)
     overlap = NgramOverlap()
     num_blocks: dict[str, int] = dict.fromkeys(PACKING_ORDER, 0)
+    label_blocks = {label: {split: Counter[str]() for split in SPLITS} for label in LABELS}
     dtype = token_dtype(vocabulary.size)
     waiting: list[pa.Table] = []
 
@@ -141,6 +155,9 @@ def write_blocks(
                 table_file.write_table(pa.concat_tables(waiting))
                 waiting.clear()
             num_blocks[chunk.chain.split] += len(texts)
+            for label, of_split in label_blocks.items():
+                named = filter(None, table[label].to_pylist())
+                of_split[chunk.chain.split].update(named)
             for text in texts:
                 if chunk.chain.split == HELD_OUT:
                     overlap.add_held_out(text)
@@ -151,16 +168,9 @@ def write_blocks(
             table_file.write_table(pa.concat_tables(waiting))
     with (folder / CHECKSUMS).open("ab") as checksums_file:
         checksums_file.write(column_checksums(folder / BLOCKS).data)
-    if not num_blocks[TRAIN]:
-        raise InputError(
-            "the training text does not fill one block",
-            where="block_tokens",
-            expected=f"at least {block_tokens} tokens in one level",
-            got=f"{max((chain.num_tokens for chain in chains if chain.split == TRAIN), default=0)}",
-            remedy="Give more text, or smaller blocks",
-        )
     return {
         "num_blocks": num_blocks,
+        "label_blocks": {label: largest(amounts) for label, amounts in label_blocks.items()},
         "dropped_tokens": {
             f"{chain.split}/{chain.level or 'none'}": chain.num_tokens % block_tokens
             for chain in chains
