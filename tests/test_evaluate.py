@@ -89,6 +89,16 @@ def test_spread_evenly_takes_what_small_strata_have() -> None:
     assert len(np.unique(picked)) == 22
 
 
+def test_within_a_level_sources_are_taken_evenly() -> None:
+    levels = np.repeat([0, 1], [60, 600])
+    sources = np.concatenate([np.repeat([0, 1], [50, 10]), np.repeat([0, 1, 2], [590, 7, 3])])
+    picked = spread_evenly(levels, 48, sources)
+    cells = np.zeros((2, 3), int)
+    np.add.at(cells, (levels[picked], sources[picked]), 1)
+    assert cells.tolist() == [[14, 10, 0], [14, 7, 3]]
+    assert len(np.unique(picked)) == 48
+
+
 def test_slices_weigh_to_the_whole(world_store: Store) -> None:
     held_out = held_out_set(world_store, num_blocks=24, num_bands=4)
     values = held_out.bits_per_byte(block_nats(small_network(world_store), held_out))

@@ -69,10 +69,15 @@ class HeldOutSet:
         }
 
 
-def spread_evenly(strata: NDArray[np.integer[Any]], num_picked: int) -> NDArray[np.int64]:
+def spread_evenly(
+    strata: NDArray[np.integer[Any]],
+    num_picked: int,
+    within: NDArray[np.integer[Any]] | None = None,
+) -> NDArray[np.int64]:
     """Positions of at most `num_picked` entries, as evenly over the strata as their sizes allow.
 
-    Inside a stratum every k-th entry is taken, so the choice is a function of the store alone.
+    In a stratum they are spread evenly over the parts that `within` names, if it is given; in a
+    part every k-th entry is taken, so the choice is a function of the store alone.
     """
     groups = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
     groups.sort(key=len)
@@ -80,7 +85,10 @@ def spread_evenly(strata: NDArray[np.integer[Any]], num_picked: int) -> NDArray[
     remaining = num_picked
     for index, group in enumerate(groups):
         share = min(len(group), remaining // (len(groups) - index))
-        picked.append(group[(np.arange(share) * len(group)) // max(share, 1)])
+        if within is None:
+            picked.append(group[(np.arange(share) * len(group)) // max(share, 1)])
+        else:
+            picked.append(group[spread_evenly(within[group], share)])
         remaining -= share
     return np.sort(np.concatenate(picked)) if picked else np.zeros(0, np.int64)
 
@@ -93,8 +101,8 @@ def held_out_set(
     Args:
         store: an open block store.
         num_blocks: held-out blocks to read, spread evenly over levels where the store has them,
-            else over difficulty bands; half as many again from the out-of-distribution split if
-            there is one.
+            else over difficulty bands, and in each evenly over sources; half as many again from the
+            out-of-distribution split if there is one.
         num_bands: difficulty bands (quantiles of the training split).
         max_sources: sources are reported one by one only when there are no more than this many.
 
@@ -105,7 +113,7 @@ def held_out_set(
         raise StoreError(
             "no held-out block to evaluate on",
             where=str(store.path),
-            remedy="Build the store from more documents or with a larger held_out_fraction.",
+            remedy="Build it again with `gradatim build`, which sees to it that there is some",
         )
     by_level = len(store.labels("level").names) > 1
     inside = _picked(store, HELD_OUT, num_blocks, num_bands=num_bands, by_level=by_level)
@@ -137,11 +145,11 @@ def held_out_set(
 def _picked(
     store: Store, split: str, num_blocks: int, *, num_bands: int, by_level: bool
 ) -> dict[str, NDArray[Any]]:
-    """What is known of blocks of a split, spread evenly over its levels or bands."""
+    """What is known of blocks of a split, spread evenly over its levels or bands, then sources."""
     bands, levels = store.bands(num_bands, split), store.labels("level", split)
     strata = levels.codes if by_level else bands
-    rows = spread_evenly(strata, num_blocks)
     sources = store.labels("source", split)
+    rows = spread_evenly(strata, num_blocks, sources.codes)
     return {
         "id": store.ids(split)[rows],
         "stratum": strata[rows].astype(np.int64),
