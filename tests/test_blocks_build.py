@@ -336,6 +336,14 @@ def test_a_corpus_smaller_than_a_block_is_refused_and_the_remedy_works(tmp_path:
     assert min(len(store.ids("train")), len(store.ids("held_out"))) > 0
 
 
+def test_columns_of_plain_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(prose(1, 5000))
+    corpus = {"location": str(tmp_path / "a.txt"), "text_column": "nosuch"}
+    message = r"corpus\.text_column: plain text has no columns; got nosuch\. Leave it out"
+    with pytest.raises(InputError, match=message):
+        build(spec_of(tmp_path, corpus=corpus), tmp_path / "store")
+
+
 def test_a_text_of_one_passage_is_refused(tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text("A few words.")
     with pytest.raises(InputError, match=r"does not fill one block.*Give more text$"):

@@ -46,8 +46,13 @@ def test_the_size_of_the_graded_world_is_kept_beside_the_short_form() -> None:
             "vocab_size belongs to a trained",
         ),
         ({"corpus": "a.txt", "tokenizer": {"vocab_size": 256}}, "greater than or equal to 257"),
+        ({"corpus": "a.txt", "tokenizer": {"vocab_size": 10**9}}, "less than or equal to 1048576"),
+        ({"corpus": "a.txt", "seed": 2**70}, "less than 9223372036854775808"),
         ({"corpus": "a.txt", "blok_tokens": 256}, "Extra inputs are not permitted"),
         ({"corpus": "a.txt", "held_out_fraction": 1.0}, "less than 1"),
+        ({"corpus": "a.txt", "held_out_fraction": 0.0}, "greater than 0"),
+        ({"corpus": "spectrum", "held_out_fraction": 0.1}, "brings its own held-out text"),
+        ({"corpus": {"location": "spectrum", "level_column": "x"}}, "no columns and no bad rows"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_named(settings: dict[str, object], message: str) -> None:

@@ -35,6 +35,7 @@ from gradatim.blocks.encoding import encode_passages
 from gradatim.blocks.held_out import held_out_counts
 from gradatim.blocks.inputs import (
     Input,
+    check_columns,
     content_of,
     inputs_of,
     total_bytes_of,
@@ -88,6 +89,7 @@ def build(
     """
     path = Path(path)
     inputs = inputs_of(spec, _noted_inputs(path))
+    check_columns(spec)
     if _is_there(spec, inputs, path, force=force):
         sweep(path)
         return Store.open(path)

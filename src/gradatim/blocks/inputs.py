@@ -18,6 +18,7 @@ from gradatim.corpus.columns import Columns
 from gradatim.corpus.hub import HUB_PREFIX
 from gradatim.corpus.locations import find_files
 from gradatim.corpus.pieces import plan_pieces
+from gradatim.errors import InputError
 from gradatim.files import hash_file
 
 
@@ -82,3 +83,29 @@ def total_bytes_of(spec: StoreSpec) -> int:
 def content_of(inputs: Sequence[Input]) -> list[list[str | None]]:
     """[name, content] of each input: what two lists of inputs are compared by."""
     return [[entry.name, entry.content] for entry in inputs]
+
+
+def check_columns(spec: StoreSpec) -> None:
+    """Refuse columns asked of a corpus that has none.
+
+    Raises:
+        InputError: all files are plain text.
+    """
+    if spec.corpus is None:
+        return
+    asked = [
+        name
+        for name, value in spec.corpus.model_dump().items()
+        if name.endswith(("_column", "_columns")) and value
+    ]
+    location = spec.corpus.location
+    parts = (location,) if isinstance(location, str) else location
+    if not asked or any(part.startswith(HUB_PREFIX) for part in parts):
+        return
+    if all(file.format == "text" for part in parts for file in find_files(part)):
+        raise InputError(
+            "plain text has no columns",
+            where=f"corpus.{asked[0]}",
+            got=str(spec.corpus.model_dump()[asked[0]]),
+            remedy="Leave it out, or give the texts as parquet or JSON lines",
+        )

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from gradatim.corpus.locations import without_paths
 
 SPECTRUM = "spectrum"
+MAX_VOCAB_SIZE = 1 << 20  # four times the largest in use; the trainer reserves memory for it
 
 
 class _Settings(BaseModel):
@@ -42,7 +43,7 @@ class SpectrumSpec(_Settings):
 
     num_bytes: int = Field(default=8_000_000, ge=10_000)
     num_tasks: int = Field(default=200, ge=0)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=1 << 63)
 
 
 class TokenizerSpec(_Settings):
@@ -56,7 +57,7 @@ class TokenizerSpec(_Settings):
         separator: the token put after each passage; by default the tokenizer's own end of text.
     """
 
-    vocab_size: int = Field(default=4096, ge=257)
+    vocab_size: int = Field(default=4096, ge=257, le=MAX_VOCAB_SIZE)
     sample_bytes: int = Field(default=16_000_000, ge=1_000)
     file: Annotated[str | None, BeforeValidator(without_paths)] = None
     hf: str | None = None
@@ -100,7 +101,7 @@ class StoreSpec(_Settings):
     held_out_fraction: float = Field(default=0.05, gt=0.0, lt=1.0)
     max_passage_bytes: int = Field(default=2000, ge=100)
     deduplicate: bool = True
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=1 << 63)
 
     @model_validator(mode="before")
     @classmethod
@@ -112,6 +113,8 @@ class StoreSpec(_Settings):
         if isinstance(corpus, str | Path | list | tuple):
             data["corpus"] = corpus = {"location": corpus}
         if isinstance(corpus, dict) and corpus.get("location") == SPECTRUM:
+            if CorpusSpec.model_validate(corpus) != CorpusSpec(location=SPECTRUM):
+                raise ValueError("corpus: the graded world has no columns and no bad rows")
             del data["corpus"]
             data["spectrum"] = data.get("spectrum") or {}
         return data
@@ -120,4 +123,7 @@ class StoreSpec(_Settings):
     def _one_corpus(self) -> Self:
         if (self.corpus is None) == (self.spectrum is None):
             raise ValueError("give `corpus` (a location) or `spectrum` (the graded world), one")
+        default = type(self).model_fields["held_out_fraction"].default
+        if self.spectrum is not None and self.held_out_fraction != default:
+            raise ValueError("spectrum: it brings its own held-out text; drop held_out_fraction")
         return self

@@ -1,9 +1,9 @@
-"""Commands from a corpus to a store, from a store to runs, from runs to a report."""
+"""Commands from a store to runs, from runs to a report."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -17,7 +17,6 @@ from gradatim.cli.app import (
     print_table,
     short,
 )
-from gradatim.settings import read_yaml_file
 
 StudyFile = Annotated[Path, typer.Argument(help="The study file.", metavar="STUDY.yaml")]
 StudyFolder = Annotated[Path, typer.Argument(help="The folder of a study.", metavar="FOLDER")]
@@ -38,56 +37,6 @@ def demo(
     comparison = verbs.compare(folder)
     typer.echo(comparison.headline)
     typer.echo(f"Report: {path}")
-
-
-@app.command()
-def build(
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="A file, folder or glob; hf://owner/name; spectrum (the graded world); or a "
-            "YAML file of all store settings.",
-            metavar="SOURCE",
-        ),
-    ],
-    out: Annotated[Path, typer.Option("--out", help="The store's folder.")],
-    text_column: Annotated[str | None, typer.Option(help="Column of the text.")] = None,
-    id_column: Annotated[str | None, typer.Option(help="Column of the document id.")] = None,
-    level_column: Annotated[str | None, typer.Option(help="Column of a level.")] = None,
-    on_bad: Annotated[str, typer.Option(help="stop, or skip and list.")] = "stop",
-    vocab_size: Annotated[int, typer.Option(help="Tokens of a trained tokenizer.")] = 4096,
-    tokenizer: Annotated[
-        str | None, typer.Option(help="A tokenizer.json, or hf:NAME, instead of training one.")
-    ] = None,
-    block_tokens: Annotated[int, typer.Option(help="Tokens in one block.")] = 256,
-    held_out_fraction: Annotated[float, typer.Option(help="Share of documents kept out.")] = 0.05,
-    as_json: AsJson = False,
-) -> None:
-    """Build a block store from text.
-
-    Example: gradatim build books.parquet --out stores/books --level-column level
-    """
-    settings: dict[str, Any] = {
-        "corpus": {
-            "location": source,
-            "text_column": text_column,
-            "id_column": id_column,
-            "level_column": level_column,
-            "on_bad": on_bad,
-        },
-        "tokenizer": _tokenizer_settings(tokenizer, vocab_size),
-        "block_tokens": block_tokens,
-        "held_out_fraction": held_out_fraction,
-    }
-    if source == "spectrum":
-        settings["corpus"] = source
-    elif source.endswith((".yaml", ".yml")):
-        settings = read_yaml_file(Path(source))
-    store = verbs.build(settings, out, console=errors_console)
-    if as_json:
-        print_json({"path": str(out), "fingerprint": store.fingerprint, **store.report})
-        return
-    print_pairs(f"Store {out}", {"fingerprint": store.fingerprint, **store.report})
 
 
 @app.command()
@@ -293,11 +242,3 @@ def export(
     Example: gradatim export out/demo/runs/0123456789abcdef --out hf/demo
     """
     typer.echo(verbs.export(run, out))
-
-
-def _tokenizer_settings(tokenizer: str | None, vocab_size: int) -> dict[str, Any]:
-    if tokenizer is None:
-        return {"vocab_size": vocab_size}
-    if tokenizer.startswith("hf:"):
-        return {"hf": tokenizer.removeprefix("hf:")}
-    return {"file": tokenizer}
