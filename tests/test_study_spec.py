@@ -143,3 +143,18 @@ STUDIES = sorted([*ROOT.glob("studies/*.yaml"), ROOT / "src" / "gradatim" / "stu
 @pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
 def test_every_study_in_the_repository_can_be_meant(path: Path) -> None:
     assert "uniform" in load_study(path).recipes()
+
+
+@pytest.mark.parametrize("minutes", [0, -1, float("nan"), float("inf")])
+def test_minutes_between_checkpoints_are_more_than_none(minutes: float) -> None:
+    with pytest.raises(SpecError, match="checkpoint_every_minutes: wrong value"):
+        parse_study(changed(checkpoint_every_minutes=minutes), where="x")
+
+
+def test_checkpoints_are_no_part_of_a_run_s_identity(world_store: Store) -> None:
+    by_default = parse_study(STUDY, where="x").runs(world_store)
+    often = parse_study(changed(checkpoint_every_minutes=0.5), where="x").runs(world_store)
+    never = parse_study(changed(checkpoint_every_minutes=None), where="x").runs(world_store)
+    minutes = [runs[0].operation.checkpoint_every_minutes for runs in (by_default, often, never)]
+    assert minutes == [10.0, 0.5, None]
+    assert [run_id(run) for run in often] == [run_id(run) for run in by_default]

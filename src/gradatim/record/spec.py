@@ -67,6 +67,7 @@ class Operation(_Spec):
         arm: its name in the study.
         control: where the arm is a control.
         checkpoint_every_fraction: of the run's FLOPs.
+        checkpoint_every_minutes: and at least so often; None is by FLOPs alone.
         keep_checkpoints: how many of the last stay.
         keep_checkpoints_at: points of progress whose checkpoints stay for good.
     """
@@ -74,6 +75,7 @@ class Operation(_Spec):
     arm: str = Field(min_length=1)
     control: Control | None = None
     checkpoint_every_fraction: float = Field(default=0.1, gt=0, le=1)
+    checkpoint_every_minutes: float | None = Field(default=10.0, gt=0, allow_inf_nan=False)
     keep_checkpoints: int = Field(default=2, ge=1)
     keep_checkpoints_at: tuple[Annotated[float, Field(gt=0, le=1)], ...] = ()
 

@@ -82,6 +82,8 @@ class StudySpec(BaseModel):
         batch_blocks: blocks in one step.
         recipe: the timelines all arms share.
         evaluation: what is measured, and how often.
+        checkpoint_every_fraction: of a run's FLOPs.
+        checkpoint_every_minutes: and at least so often; null is by FLOPs alone.
         keep_checkpoints_at: points of progress whose checkpoints stay for good.
         scoring: who pays for the model scores that an arm uses; by default each run of it, whole.
     """
@@ -105,6 +107,7 @@ class StudySpec(BaseModel):
     optimizer: OptimizerSpec = OptimizerSpec()
     evaluation: EvaluationSpec = EvaluationSpec()
     checkpoint_every_fraction: float = Field(default=0.1, gt=0, le=1)
+    checkpoint_every_minutes: float | None = Field(default=10.0, gt=0, allow_inf_nan=False)
     keep_checkpoints_at: tuple[Annotated[float, Field(gt=0, le=1)], ...] = ()
     scoring: Scoring = Scoring()
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -258,6 +261,7 @@ class StudySpec(BaseModel):
                     arm=name,
                     control=arm.control,
                     checkpoint_every_fraction=self.checkpoint_every_fraction,
+                    checkpoint_every_minutes=self.checkpoint_every_minutes,
                     keep_checkpoints_at=self.keep_checkpoints_at,
                 ),
             )
