@@ -24,8 +24,14 @@ from gradatim.difficulty.model_scores import BlockScores
 from gradatim.errors import GradatimError, MismatchError, RecordError
 from gradatim.record import tables
 from gradatim.record.read import Record
-from gradatim.record.spec import run_id
-from gradatim.study.folder import StudyIndex, read_study
+from gradatim.record.spec import read_spec, write_spec
+from gradatim.study.folder import (
+    StudyIndex,
+    folder_name,
+    read_study,
+    read_study_file,
+    write_study_file,
+)
 from gradatim.train.checkpoint import load_network, read_checkpoint
 from gradatim.train.explain import explain
 from gradatim.train.run import train
@@ -216,7 +222,7 @@ def test_losses_that_change_while_the_run_goes_on_are_seen_at_its_end(tmp_path: 
     [
         ("arm: ceiling", "arm: uniform", True),
         ("seed: 1", "seed: 3", True),
-        ("path: nowhere", "path: moved", False),
+        ("absolute_path: /", "absolute_path: /moved/", False),
     ],
 )
 def test_a_specification_is_as_it_was_written_but_for_the_path_of_the_store(
@@ -444,10 +450,11 @@ def test_damage_in_a_store_is_named_or_changes_nothing(
 @pytest.fixture
 def study(runs: Path, tmp_path: Path) -> Path:
     specs = [tiny_spec(STEPS, seed=seed) for seed in (1, 2)]
-    StudyIndex.of("tiny", None, specs).write(tmp_path)
-    for spec in specs:
-        source = runs / f"finished {spec.seed}"
-        shutil.copytree(source, tmp_path / "runs" / run_id(spec))
+    folders = [tmp_path / "runs" / folder_name(spec) for spec in specs]
+    StudyIndex.of("tiny", None, zip(specs, folders, strict=True)).write(tmp_path)
+    for spec, folder in zip(specs, folders, strict=True):
+        shutil.copytree(runs / f"finished {spec.seed}", folder)
+    write_study_file(tmp_path, "name: tiny\n")
     return tmp_path
 
 
@@ -471,6 +478,18 @@ def test_damage_in_the_index_of_a_study_is_named(study: Path) -> None:
         path.write_text(json.dumps(changed))
         with pytest.raises(RecordError, match=r"study\.json: is damaged"):
             read_study(study)
+
+
+def test_damage_in_the_file_of_a_study_is_named(study: Path, stores: Path) -> None:
+    path = study / "study.yaml"
+    content = path.read_bytes()
+    assert read_study_file(study) == "name: tiny\n"
+    for damage in (flip(0.1), flip(0.9), *DAMAGES.values()):
+        damage(path, stores / "store" / "store.json")
+        with pytest.raises(RecordError, match=r"study\.yaml: is missing, or not as it was written"):
+            read_study_file(study)
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        path.write_bytes(content)
 
 
 def test_a_run_in_the_place_of_another_is_seen(study: Path) -> None:
@@ -501,9 +520,11 @@ def test_check_says_of_every_part_whether_it_is_whole(study: Path, stores: Path)
 def test_a_report_refuses_a_store_that_is_not_the_runs(
     study: Path, stores: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(study)
     shutil.copytree(stores / "store", study / "nowhere")
-    (study / "study.yaml").write_text("name: tiny\n")
+    for folder in (study / "runs").iterdir():
+        spec = read_spec(folder)
+        there = spec.store.model_copy(update={"path": str(study / "nowhere")})
+        write_spec(folder, spec.model_copy(update={"store": there}))
     monkeypatch.setattr(verbs.studies, "compare", lambda _folder: None)
     monkeypatch.setattr(verbs.studies, "fit", lambda _folder: [])
     with pytest.raises(MismatchError, match="nowhere: the block store has changed"):

@@ -20,7 +20,7 @@ from gradatim.errors import SpecError
 from gradatim.record.spec import run_id
 from gradatim.study.execute import Job, JobEvent, run_locally
 from gradatim.study.feeding import block_labels, feeding
-from gradatim.study.folder import StudyIndex, read_study
+from gradatim.study.folder import StudyIndex, folder_name, read_study
 from gradatim.study.plan import plan
 from gradatim.study.progress import StudyProgress
 from gradatim.study.run import run_study
@@ -93,7 +93,7 @@ def test_one_failed_run_stops_no_other_and_is_reported(world_store: Store, tmp_p
     spec = small_study(world_store, controls="none")
     blocked = next(run for run in spec.runs(world_store) if run.arm == "ceiling")
     (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / run_id(blocked)).write_text("a file where a folder should be")
+    (tmp_path / "runs" / folder_name(blocked)).write_text("a file where a folder should be")
     result = run_study(spec, world_store, tmp_path)
     assert [record.spec.arm for record in result.records] == ["uniform"]
     (failure,) = result.failures
@@ -162,13 +162,13 @@ def test_runs_of_an_earlier_version_of_the_study_are_left_out(
 
 
 def test_the_plan_adds_up_before_anything_is_spent(world_store: Store) -> None:
-    spec = small_study(world_store, rungs=["10k", "20k"], seeds=3)
+    spec = small_study(world_store, rungs=["10k", "20k"], seeds=3, baseline_budgets=[2])
     planned = plan(spec, vocab_size=world_store.vocab_size, block_tokens=world_store.block_tokens)
-    assert planned.num_runs == 2 * 4 * 3
-    assert len(planned.runs) == 2 * 4
+    assert planned.num_runs == 2 * (4 + 1) * 3
+    assert len(planned.runs) == 2 * (4 + 1)
     assert planned.flops == pytest.approx(sum(3 * run.flops for run in planned.runs))
     for run in planned.runs:
-        assert run.num_steps == 6_000 // (4 * 224)
+        assert run.num_steps == run.budget_multiple * 6_000 // (4 * 224)
         assert run.tokens == run.num_steps * 4 * 224
         assert run.seconds > 0
         assert run.memory_bytes > 16 * run.num_parameters

@@ -21,6 +21,8 @@ STUDY: dict[str, Any] = {
     "batch_blocks": 4,
 }
 
+OWN = {"num_layers": 2, "width": 16, "num_heads": 2}
+
 
 def changed(**changes: Any) -> dict[str, Any]:
     return {**STUDY, **changes}
@@ -64,7 +66,7 @@ def test_runs_are_the_whole_product_with_distinct_ids(world_store: Store) -> Non
 )
 def test_every_budget_becomes_flops(budget: dict[str, float], tokens: float | None) -> None:
     spec = parse_study(changed(budget=budget), where="x")
-    shape = spec.shape("20k", vocab_size=512, context_tokens=64)
+    shape = spec.shapes(vocab_size=512, context_tokens=64)["20k"]
     tokens = tokens if tokens is not None else 3 * num_matmul_parameters(shape)
     assert spec.budget_flops(shape) == pytest.approx(training_flops(shape, 64) / 64 * tokens)
 
@@ -72,6 +74,35 @@ def test_every_budget_becomes_flops(budget: dict[str, float], tokens: float | No
 def test_a_budget_in_flops_is_the_same_at_every_rung(world_store: Store) -> None:
     runs = parse_study(changed(budget={"flops": 1e12}), where="x").runs(world_store)
     assert {run.budget_flops for run in runs} == {1e12}
+
+
+def test_a_rung_may_be_a_shape_of_one_s_own(world_store: Store) -> None:
+    mine = {"name": "mine", "family": "gpt2", "num_layers": 2, "width": 20, "num_heads": 4}
+    wide = {"name": "wide", **OWN, "mlp_width": 200, "tied_embeddings": False}
+    spec = parse_study(changed(rungs=[wide, "10k", mine]), where="x")
+    runs = spec.runs(world_store)
+    assert list(dict.fromkeys(run.rung for run in runs)) == ["wide", "10k", "mine"]
+    shapes = {run.rung: run.shape for run in runs}
+    sizes = (shapes["mine"].family, shapes["mine"].num_layers, shapes["mine"].width)
+    assert sizes == ("gpt2", 2, 20)
+    assert (shapes["wide"].family, shapes["wide"].mlp_width) == ("llama", 200)
+    assert not shapes["wide"].tied_embeddings
+    assert {shape.vocab_size for shape in shapes.values()} == {world_store.vocab_size}
+    assert {shape.context_tokens for shape in shapes.values()} == {world_store.block_tokens}
+
+
+def test_the_baseline_alone_is_trained_on_other_budgets_too(world_store: Store) -> None:
+    plain = parse_study(STUDY, where="x").runs(world_store)
+    runs = parse_study(changed(baseline_budgets=[0.5, 2]), where="x").runs(world_store)
+    more = [run for run in runs if run.operation.budget_multiple != 1]
+    assert len(runs) == len(plain) + 2 * 2 * 2  # rungs, multiples, seeds
+    assert len({run_id(run) for run in runs}) == len(runs)
+    assert {run_id(run) for run in plain} == {run_id(run) for run in runs if run not in more}
+    assert {run.arm for run in more} == {"uniform"}
+    assert {run.operation.control for run in more} == {None}
+    whole = {run.rung: run.budget_flops for run in plain}
+    for run in more:
+        assert run.budget_flops == run.operation.budget_multiple * whole[run.rung]
 
 
 @pytest.mark.parametrize(
@@ -104,6 +135,22 @@ def test_a_budget_in_flops_is_the_same_at_every_rung(world_store: Store) -> None
             "arms.c: data.sample: an arm draws from the study's sample; expected all; got budget",
         ),
         ({"store": None}, "give either store .* or store_path"),
+        ({"rungs": [{"name": "10k", **OWN}]}, "rungs.0: the ladder has a rung 10k"),
+        ({"rungs": [{"name": "a", **OWN}, {"name": "a", **OWN}]}, "a rung is named twice"),
+        ({"rungs": [{"name": "../a", **OWN}]}, "rungs.0.name: wrong value"),
+        ({"rungs": [{"name": "a", **OWN, "num_heads": 5}]}, "rungs.0: width must be a multiple"),
+        ({"rungs": [{"name": "a", **OWN, "num_layers": 10**6}]}, "rungs.0.num_layers: wrong value"),
+        (
+            {"rungs": [{"name": "a", **OWN, "heads": 5}]},
+            "rungs.0.heads: unknown setting.*num_heads?",
+        ),
+        ({"rungs": [{"name": "a"}]}, "rungs.0.num_layers: setting is missing"),
+        ({"rungs": [10_000]}, "rungs.0: wrong value; expected .*got 10000"),
+        ({"rungs": []}, "rungs: wrong value"),
+        ({"baseline_budgets": [1]}, "baseline_budgets: give multiples other than 1, each once"),
+        ({"baseline_budgets": [0.5, 0.5]}, "other than 1, each once; got 0.5, 0.5"),
+        ({"baseline_budgets": [0]}, "baseline_budgets.0: wrong value; expected greater than 0"),
+        ({"baseline_budgets": [float("inf")]}, "baseline_budgets.0: wrong value"),
         ({"name": "a/b"}, "name: wrong value; expected String should match pattern"),
         ({"arms": {"x": {"dat": {}}}}, "arms.x.*dat"),
         ({"arms": {"ceiling": {"data": {"kind": "celing"}}}}, "arms.ceiling.*celing"),
@@ -130,7 +177,8 @@ def test_a_file_that_is_no_study_is_named(tmp_path: Path) -> None:
 
 
 def test_a_study_goes_to_a_file_and_back(tmp_path: Path) -> None:
-    spec = parse_study(STUDY, where="x")
+    rungs = ["10k", {"name": "mine", **OWN}]
+    spec = parse_study(changed(rungs=rungs, baseline_budgets=[0.5]), where="x")
     path = tmp_path / "study.yaml"
     path.write_text(spec.to_yaml(), encoding="utf-8")
     assert load_study(path) == spec

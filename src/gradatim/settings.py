@@ -100,8 +100,8 @@ def _spec_error(model: type[BaseModel], detail: ErrorDetails, where: str) -> Spe
         case "extra_forbidden":
             _, owners = _walk(model, detail["loc"][:-1])
             known = [name for owner in owners for name in owner.model_fields]
-            problem, expected, got = "unknown setting", _one_of(known), str(path[-1])
-            remedy = _near(str(path[-1]), known)
+            got = str(detail["loc"][-1])
+            problem, expected, remedy = "unknown setting", _one_of(known), _near(got, known)
         case "missing":
             problem, got = "setting is missing", None
         case "union_tag_invalid" | "union_tag_not_found":
@@ -136,6 +136,8 @@ def _walk(
     path: list[int | str] = []
     models = [model]
     for part in location:
+        if part == "str" or part in {m.__name__ for m in models}:  # a tag, as unions here have them
+            continue
         of_kind = [m for m in models if "kind" in m.model_fields and len(models) > 1]
         of_kind = [m for m in of_kind if m.model_fields["kind"].default == part]
         if of_kind:

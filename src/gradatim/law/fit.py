@@ -144,6 +144,8 @@ def fit(
     """
     points: dict[str, list[tuple[float, float, float]]] = {}
     for record in records:
+        if record.spec.operation.budget_multiple != 1:
+            continue
         finals = tables.evaluations(record).filter(measure=measure, name=name).sort("step")["value"]
         if record.finish is not None and len(finals) and finals[-1] is not None:
             size = float(num_matmul_parameters(record.spec.shape))

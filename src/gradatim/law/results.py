@@ -60,6 +60,8 @@ def read_results(records: Sequence[Record]) -> tuple[dict[Run, Result], set[Run]
     unfinished = set()
     for record in sorted(records, key=lambda r: (r.spec.arm, r.spec.rung, r.spec.seed)):
         run = (record.spec.arm, record.spec.rung, record.spec.seed)
+        if record.spec.operation.budget_multiple != 1:
+            continue
         if record.finish is None:
             unfinished.add(run)
         elif run in results:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,7 +28,11 @@ class _Spec(BaseModel):
 
 
 class StoreReference(_Spec):
-    """A block store and the model scores a run uses: where, and with which fingerprints."""
+    """A block store and the model scores a run uses: where, and with which fingerprints.
+
+    In a run's folder the path is kept twice, as seen from that folder and from the root, so that
+    either may be moved with or without the other.
+    """
 
     path: str
     fingerprint: str
@@ -66,6 +71,8 @@ class Operation(_Spec):
     Attributes:
         arm: its name in the study.
         control: where the arm is a control.
+        budget_multiple: its budget over that of the study's arms; other than 1 are the runs of the
+            baseline alone that tell what more compute buys.
         checkpoint_every_fraction: of the run's FLOPs.
         checkpoint_every_minutes: and at least so often; None is by FLOPs alone.
         keep_checkpoints: how many of the last stay.
@@ -74,6 +81,7 @@ class Operation(_Spec):
 
     arm: str = Field(min_length=1)
     control: Control | None = None
+    budget_multiple: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     checkpoint_every_fraction: float = Field(default=0.1, gt=0, le=1)
     checkpoint_every_minutes: float | None = Field(default=10.0, gt=0, allow_inf_nan=False)
     keep_checkpoints: int = Field(default=2, ge=1)
@@ -142,6 +150,9 @@ def write_spec(folder: Path, spec: RunSpec) -> None:
     """Write `spec.yaml`, whole: with the run's id, and a checksum of all but the store's path."""
     content = {"schema_version": SCHEMA_VERSION, **spec.model_dump(mode="json")}
     content["run"] = run_id(spec)
+    store = os.path.realpath(spec.store.path)
+    from_here = os.path.relpath(store, os.path.realpath(folder))
+    content["store"] |= {"path": from_here, "absolute_path": store}
     content["checksum"] = _checksum(content)
     write_whole(folder / SPEC, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
@@ -167,6 +178,7 @@ def read_named_spec(folder: Path) -> tuple[RunSpec, str | None]:
         name = content.pop("run", None) if is_mapping else None
         if is_mapping:
             check_version(content.pop("schema_version", 1), SCHEMA_VERSION, path, RecordError)
+            content["store"] = _with_one_path(content["store"], folder)
         spec = RunSpec.model_validate(content)
     except FileNotFoundError:
         raise RecordError(f"is no run folder: no {SPEC} in it", where=str(folder)) from None
@@ -182,7 +194,17 @@ def read_named_spec(folder: Path) -> tuple[RunSpec, str | None]:
     return spec, name
 
 
+def _with_one_path(store: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A store as a folder's specification names it, with the one path at which something lies."""
+    if "absolute_path" not in store:
+        return store
+    from_here = Path(os.path.realpath(folder / store["path"]))
+    path = str(from_here) if from_here.exists() else store["absolute_path"]
+    rest = {name: value for name, value in store.items() if name != "absolute_path"}
+    return rest | {"path": path}
+
+
 def _checksum(content: dict[str, Any]) -> str:
     """Over a specification as JSON; a store may be moved, so its path is left out."""
-    store = {name: value for name, value in content["store"].items() if name != "path"}
+    store = {name: value for name, value in content["store"].items() if "path" not in name}
     return hash_json(content | {"store": store})

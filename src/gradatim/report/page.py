@@ -58,6 +58,7 @@ def report(
     Raises:
         RecordError: there are no records.
     """
+    records = [record for record in records if record.spec.operation.budget_multiple == 1]
     if not records:
         raise RecordError("no runs to report on", where=str(path), expected="at least one record")
     tables, arms = study_tables(records, comparison, laws, feeding), arms_of(comparison)
@@ -121,7 +122,9 @@ def first_clause(sentence: str) -> tuple[str, str]:
 def _is_known(text: str, others: Sequence[str]) -> bool:
     """Whether another sentence is about the same run."""
     run = re.match(r".*, seed \d+", text)
-    return run is not None and any(other.startswith(run.group()) for other in others)
+    return run is not None and any(
+        re.match(rf"{re.escape(run.group())}\b", other) for other in others
+    )
 
 
 def _facts(records: Sequence[Record], comparison: Comparison) -> list[tuple[str, str]]:

@@ -29,6 +29,7 @@ from gradatim.compute import num_matmul_parameters
 from gradatim.cores import num_usable_cores
 from gradatim.errors import GradatimError, SpecError
 from gradatim.record.spec import RunSpec, run_id
+from gradatim.study.folder import run_name
 from gradatim.study.single import run
 from gradatim.train.device import limit_threads, own_device
 
@@ -61,7 +62,8 @@ class Job:
         return run_id(self.spec)
 
     def __str__(self) -> str:
-        return f"{self.spec.arm}, rung {self.spec.rung}, seed {self.spec.seed}"
+        spec = self.spec
+        return run_name(spec.arm, spec.rung, spec.seed, spec.operation.budget_multiple)
 
 
 @dataclass(frozen=True)

@@ -35,13 +35,15 @@ def feeding(records: Sequence[Record], store: Store) -> list[dict[str, Any]]:
     """Shares of each label over the course of training.
 
     One run stands for its arm and rung, the one with the lowest seed: the plan is the same for all.
+    Runs of the baseline on another budget are left out.
 
     Returns:
         Rows of arm, rung, progress (middle of one of `NUM_INTERVALS` intervals), label, share.
     """
     first: dict[tuple[str, str], Record] = {}
     for record in sorted(records, key=lambda record: record.spec.seed):
-        first.setdefault((record.spec.arm, record.spec.rung), record)
+        if record.spec.operation.budget_multiple == 1:
+            first.setdefault((record.spec.arm, record.spec.rung), record)
     staged = [r.spec.recipe.data for r in records if isinstance(r.spec.recipe.data, Stages)]
     by = staged[0].by if staged else None
     rows = []

@@ -1,14 +1,18 @@
 """A study on disk: its file, the runs that belong to it, and those that failed.
 
-study.yaml        the study as it was asked
-study.json        the runs expected of it, those that failed
-store/            the block store, if the study built one
-runs/<run id>/    records
+study.yaml                         the study as it was asked, under a line with its checksum
+study.json                         the runs expected of it: where each lies, why it failed if it did
+lock                               held by the process that runs the study
+store/                             the block store, if the study built one
+runs/<arm>-<rung>-s<seed>-<id>/    records; the names are for people, the index says which is which
 """
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,27 +20,124 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from gradatim.errors import MismatchError, RecordError, check_version
-from gradatim.files import hash_json, write_json
+from gradatim.files import content_hash, hash_json, locked, write_json, write_whole
 from gradatim.record.read import Record
 from gradatim.record.spec import SPEC, RunSpec, run_id
 
 STUDY_FILE = "study.yaml"
-SCHEMA_VERSION = 2
 STUDY_INDEX = "study.json"
+RUNS = "runs"
+SCHEMA_VERSION = 3
+
+LOCK_PATIENCE_SECONDS = 2.0
+"""A study that was told to end does so within a moment."""
+
+_HEADER = "# As gradatim ran it. Checksum of what follows: "
+_NAMED_CHARACTERS = 40
+_NAMED_ID = 6
 
 
 @dataclass(frozen=True)
 class ExpectedRun:
-    """A run that belongs to the study, and why it failed where it did."""
+    """A run that belongs to the study, and why it failed where it did.
+
+    Attributes:
+        folder: its name among the study's runs.
+        budget_multiple: other than 1 where the baseline was trained on more or less than the arms.
+    """
 
     id: str
     arm: str
     rung: str
     seed: int
+    folder: str
+    budget_multiple: float = 1.0
     failure: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.arm}, rung {self.rung}, seed {self.seed}"
+        return run_name(self.arm, self.rung, self.seed, self.budget_multiple)
+
+
+def run_name(arm: str, rung: str, seed: int, budget_multiple: float = 1.0) -> str:
+    """A run in words."""
+    budget = "" if budget_multiple == 1 else f", {budget_multiple:g} times the budget"
+    return f"{arm}, rung {rung}, seed {seed}{budget}"
+
+
+def folder_name(spec: RunSpec) -> str:
+    """The name of a run's folder, for people: safe for every file system, and never read again."""
+    multiple = spec.operation.budget_multiple
+    parts = [spec.arm, *([] if multiple == 1 else [f"x{multiple:g}"]), spec.rung]
+    named = [re.sub(r"[^A-Za-z0-9.-]+", "_", part)[:_NAMED_CHARACTERS] for part in parts]
+    name = "-".join([*named, f"s{spec.seed}", run_id(spec)[:_NAMED_ID]])
+    return name.lstrip("._-")
+
+
+def run_folders(folder: Path) -> dict[str, Path]:
+    """Every run folder in a study's folder by the run's id, those of earlier versions too."""
+    found = {}
+    for path in sorted(folder.glob(f"{RUNS}/*/{SPEC}")):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if named := re.search(r"^run: '?([0-9a-f]{16})'?$", text, re.MULTILINE):
+            found[named[1]] = path.parent
+    return found
+
+
+def study_lock(folder: Path) -> AbstractContextManager[None]:
+    """Hold a study's folder, in which one process runs it, while the context is open."""
+
+    def busy(holder: str) -> RecordError:
+        return RecordError(
+            f"the study is running: process {holder} is at it",
+            where=str(folder),
+            remedy=f"See how far with `gradatim status {folder}`, or stop that process first",
+        )
+
+    return locked(folder / "lock", busy, patience_seconds=LOCK_PATIENCE_SECONDS)
+
+
+def write_study_file(folder: Path, text: str) -> None:
+    """Write the folder's `study.yaml`, over nothing but what was written so before.
+
+    Raises:
+        MismatchError: somebody else's file lies there.
+    """
+    path = folder / STUDY_FILE
+    if path.exists() and _study_text(path) is None:
+        raise MismatchError(
+            "was not written by gradatim, or was changed since, and is not written over",
+            where=str(path),
+            remedy="Keep study files outside the folder of their study: move it, or give --out",
+        )
+    write_whole(path, f"{_HEADER}{_hash(text)}\n{text}")
+
+
+def read_study_file(folder: Path) -> str:
+    """The study in YAML, as it was run.
+
+    Raises:
+        RecordError: `study.yaml` is missing, or not as it was written.
+    """
+    path = folder / STUDY_FILE
+    if (text := _study_text(path)) is None:
+        raise RecordError(
+            "is missing, or not as it was written",
+            where=str(path),
+            remedy="Remove what lies there and run `gradatim study` again: finished runs are kept",
+        )
+    return text
+
+
+def _study_text(path: Path) -> str | None:
+    try:
+        header, _, text = path.read_text(encoding="utf-8").partition("\n")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return text if header == f"{_HEADER}{_hash(text)}" else None
+
+
+def _hash(text: str) -> str:
+    return str(content_hash(text.encode()).hexdigest())
 
 
 @dataclass(frozen=True)
@@ -56,10 +157,16 @@ class StudyIndex:
     runs: tuple[ExpectedRun, ...]
 
     @classmethod
-    def of(cls, name: str, question: str | None, specs: list[RunSpec]) -> StudyIndex:
-        """The index of a study that begins."""
-        runs = (ExpectedRun(run_id(s), s.arm, s.rung, s.seed) for s in specs)
-        return cls(name, question, f"{specs[0].device}, {specs[0].precision}", tuple(runs))
+    def of(
+        cls, name: str, question: str | None, runs: Iterable[tuple[RunSpec, Path]]
+    ) -> StudyIndex:
+        """The index of a study that begins, from every run and its folder."""
+        expected, devices = [], []
+        for spec, folder in runs:
+            place = (spec.arm, spec.rung, spec.seed, folder.name, spec.operation.budget_multiple)
+            expected.append(ExpectedRun(run_id(spec), *place))
+            devices.append(f"{spec.device}, {spec.precision}")
+        return cls(name, question, devices[0], tuple(expected))
 
     def with_failures(self, failures: dict[str, str]) -> StudyIndex:
         """The same with the reasons of the runs that failed, by run id."""
@@ -103,7 +210,7 @@ class StudyIndex:
                 "is damaged",
                 where=str(path),
                 got=f"{type(error).__name__}: {' '.join(str(error).split())}",
-                remedy="Run `gradatim study STUDY.yaml` again: finished runs are kept",
+                remedy="Remove it and run `gradatim study` again: finished runs are kept",
             ) from None
 
 
@@ -134,7 +241,7 @@ def read_study(folder: Path) -> tuple[list[Record], list[str]]:
     """
     records, missing = [], []
     for run in StudyIndex.read(folder).runs:
-        path = folder / "runs" / run.id
+        path = folder / RUNS / run.folder
         record = Record.read(path) if (path / SPEC).exists() else None
         if record is not None and record.id not in (run.id, None):
             raise RecordError(

@@ -38,6 +38,7 @@ class PlannedRun:
     """One rung under one arm: the cost of a single seed.
 
     Attributes:
+        budget_multiple: other than 1 for the baseline's runs on another budget than the arms'.
         num_parameters: all of them, tied embeddings once.
         num_matmul_parameters: those in matrix products, the N of the laws.
         flops: charged by the end: the budget without the part of a step it leaves.
@@ -49,6 +50,7 @@ class PlannedRun:
 
     rung: str
     arm: str
+    budget_multiple: float
     num_seeds: int
     num_parameters: int
     num_matmul_parameters: int
@@ -107,17 +109,17 @@ def plan(
         SpecError: a budget that does not pay for a step.
         StoreError: an arm uses scores that are not beside the store.
     """
-    arms = spec.recipes()
+    shapes = spec.shapes(vocab_size=vocab_size, context_tokens=block_tokens)
     num_processes, _num_threads = machine_slots()
     seconds_of: dict[Shape, float] = {}
     planned = []
-    for rung in spec.rungs:
-        shape = spec.shape(rung, vocab_size=vocab_size, context_tokens=block_tokens)
-        for arm, recipe in arms.items():
+    for rung, shape in shapes.items():
+        for arm, planned_arm, multiple in spec.cells():
+            recipe = planned_arm.recipe
             clock = lay_out(
                 recipe,
                 shape,
-                budget_flops=spec.budget_flops(shape),
+                budget_flops=spec.budget_flops(shape) * multiple,
                 batch_blocks=spec.batch_blocks,
                 costs=scoring_costs(
                     store_reference(store, recipe).scores if store else (), spec.scoring
@@ -130,6 +132,7 @@ def plan(
                 PlannedRun(
                     rung=rung,
                     arm=arm,
+                    budget_multiple=multiple,
                     num_seeds=len(spec.seeds),
                     num_parameters=num_parameters(shape),
                     num_matmul_parameters=num_matmul_parameters(shape),
@@ -210,7 +213,7 @@ def as_rows(plan: StudyPlan) -> Sequence[tuple[str, ...]]:
     return [
         (
             run.rung,
-            run.arm,
+            run.arm if run.budget_multiple == 1 else f"{run.arm} x{run.budget_multiple:g}",
             str(run.num_seeds),
             f"{run.num_parameters:,}",
             f"{run.flops:.3g}",

@@ -9,11 +9,18 @@ from pathlib import Path
 from rich.console import Console
 
 from gradatim.blocks.store import Store
-from gradatim.files import write_whole
 from gradatim.record.read import Record, is_finished
 from gradatim.record.spec import read_spec, run_id, write_spec
 from gradatim.study.execute import Job, JobEvent, run_locally
-from gradatim.study.folder import STUDY_FILE, StudyIndex, check_device
+from gradatim.study.folder import (
+    RUNS,
+    StudyIndex,
+    check_device,
+    folder_name,
+    run_folders,
+    study_lock,
+    write_study_file,
+)
 from gradatim.study.progress import StudyProgress
 from gradatim.study.spec import StudySpec
 
@@ -49,14 +56,33 @@ def run_study(
         folder: the study's folder.
         num_processes: runs at a time; by default one a core, or one a GPU.
         console: shows progress; None is silent.
+
+    Raises:
+        MismatchError: the folder's study ran on another kind of device, or a file of somebody
+            else's lies in its place.
+        RecordError: another process is running the study there, or its index is damaged.
     """
     console = console or Console(quiet=True)
-    jobs = [Job(run, folder / "runs" / run_id(run)) for run in spec.runs(store)]
-    index = StudyIndex.of(spec.name, spec.question, [job.spec for job in jobs])
-    check_device(index, folder)
-    write_whole(folder / STUDY_FILE, spec.to_yaml())
-    index.write(folder)
+    runs = spec.runs(store)
+    with study_lock(folder):
+        there = run_folders(folder)
+        jobs = [
+            Job(run, there.get(run_id(run)) or folder / RUNS / folder_name(run)) for run in runs
+        ]
+        index = StudyIndex.of(spec.name, spec.question, [(job.spec, job.folder) for job in jobs])
+        check_device(index, folder)
+        write_study_file(folder, spec.to_yaml())
+        index.write(folder)
+        return _run(index, jobs, folder, num_processes, console)
 
+
+def _run(
+    index: StudyIndex,
+    jobs: Sequence[Job],
+    folder: Path,
+    num_processes: int | None,
+    console: Console,
+) -> StudyResult:
     with StudyProgress(jobs, console) as progress:
         waiting = [job for job in jobs if not is_finished(job.folder)]
         for job in jobs:

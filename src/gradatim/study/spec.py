@@ -13,11 +13,27 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from gradatim.blocks.spec import StoreSpec
 from gradatim.blocks.store import Store
-from gradatim.compute import LADDER, Shape, num_matmul_parameters, rung_shape, training_flops
+from gradatim.compute import (
+    LADDER,
+    Family,
+    Shape,
+    num_matmul_parameters,
+    rung_shape,
+    training_flops,
+)
 from gradatim.errors import SpecError
 from gradatim.recipe import Recipe, Scoring
 from gradatim.record.spec import Control, EvaluationSpec, Operation, OptimizerSpec, RunSpec
@@ -27,6 +43,7 @@ from gradatim.train.identity import store_reference
 
 BASELINE = "uniform"
 MAX_SEEDS = 100
+NAME = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"
 
 
 class BudgetSpec(BaseModel):
@@ -56,12 +73,62 @@ class BudgetSpec(BaseModel):
         return self
 
 
+class OwnRung(BaseModel):
+    """A rung that is not on the ladder: a name of its own, and a shape.
+
+    Attributes:
+        name: as runs and reports call it; none of the ladder's.
+        family: architecture, where it is not the study's.
+
+    The rest are fields of `compute.Shape`, whose defaults they have; vocabulary and context are the
+    store's.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(max_length=40, pattern=NAME)
+    family: Family | None = None
+    num_layers: int = Field(ge=1, le=1000)
+    width: int = Field(ge=1, le=2**17)
+    num_heads: int = Field(ge=1)
+    num_kv_heads: int | None = Field(default=None, ge=1)
+    mlp_width: int | None = Field(default=None, ge=1, le=2**20)
+    tied_embeddings: bool = True
+    rope_theta: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    norm_epsilon: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> OwnRung:
+        if self.name in LADDER:
+            raise ValueError(f"the ladder has a rung {self.name}; give this one another name")
+        try:
+            self.shape(vocab_size=2, context_tokens=2, family=self.family or "llama")
+        except ValidationError as error:
+            raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+        return self
+
+    def shape(self, *, vocab_size: int, context_tokens: int, family: Family) -> Shape:
+        """The network of this rung; `family` where it names none."""
+        given = self.model_dump(exclude={"name"}, exclude_none=True)
+        sizes = {"family": family, "vocab_size": vocab_size, "context_tokens": context_tokens}
+        return Shape.model_validate(sizes | given)
+
+
 @dataclass(frozen=True)
 class PlannedArm:
     """One arm: its recipe, and what it is a control of."""
 
     recipe: Recipe
     control: Control | None = None
+
+
+def _rung_kind(rung: Any) -> str:
+    return "str" if isinstance(rung, str) else "OwnRung"
+
+
+RungEntry = Annotated[
+    Annotated[str, Tag("str")] | Annotated[OwnRung, Tag("OwnRung")], Discriminator(_rung_kind)
+]
 
 
 class StudySpec(BaseModel):
@@ -71,7 +138,7 @@ class StudySpec(BaseModel):
         name: names the study's folder and its report.
         store: how the block store is built, or
         store_path: where one lies already.
-        rungs: names of the ladder (`compute.LADDER`).
+        rungs: names of the ladder (`compute.LADDER`), or shapes with a name of their own.
         family: architecture of every rung.
         arms: name to what differs from `recipe`; `uniform` is added when it is missing.
         controls: `auto` adds every arm's controls, which its timelines name.
@@ -79,6 +146,8 @@ class StudySpec(BaseModel):
             blocks as a run draws, each drawn once, so that arms differ in order alone.
         seeds: how many (0, 1, ...) or which.
         budget: what every run may spend.
+        baseline_budgets: multiples of it with which the baseline alone is trained too, so that what
+            more compute buys is read off finished runs.
         batch_blocks: blocks in one step.
         recipe: the timelines all arms share.
         evaluation: what is measured, and how often.
@@ -90,17 +159,18 @@ class StudySpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")
+    name: str = Field(min_length=1, max_length=100, pattern=NAME)
     question: str | None = None
     store: StoreSpec | None = None
     store_path: str | None = None
-    rungs: tuple[str, ...] = Field(min_length=1)
+    rungs: tuple[RungEntry, ...] = Field(min_length=1)
     family: Literal["llama", "gpt2"] = "llama"
     arms: dict[str, dict[str, Any]] = Field(min_length=1)
     controls: Literal["auto", "none"] = "auto"
     sample: Literal["all", "budget"] = "all"
     seeds: tuple[int, ...] = Field(min_length=1)
     budget: BudgetSpec
+    baseline_budgets: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = ()
     batch_blocks: int = Field(ge=1)
     micro_batch_blocks: int | None = Field(default=None, ge=1)
     recipe: dict[str, Any] = Field(default_factory=dict)
@@ -115,13 +185,22 @@ class StudySpec(BaseModel):
 
     @field_validator("rungs")
     @classmethod
-    def _known_rungs(cls, rungs: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = [name for name in rungs if name not in LADDER]
+    def _known_rungs(cls, rungs: tuple[str | OwnRung, ...]) -> tuple[str | OwnRung, ...]:
+        names = [rung if isinstance(rung, str) else rung.name for rung in rungs]
+        unknown = [rung for rung in rungs if isinstance(rung, str) and rung not in LADDER]
         if unknown:
             raise ValueError(f"no rung {', '.join(unknown)}; the ladder is {', '.join(LADDER)}")
-        if len(set(rungs)) < len(rungs):
+        if len(set(names)) < len(names):
             raise ValueError("a rung is named twice")
         return rungs
+
+    @field_validator("baseline_budgets")
+    @classmethod
+    def _other_budgets(cls, multiples: tuple[float, ...]) -> tuple[float, ...]:
+        if 1 in multiples or len(set(multiples)) < len(multiples):
+            shown = ", ".join(f"{multiple:g}" for multiple in multiples)
+            raise ValueError(f"give multiples other than 1, each once; got {shown}")
+        return multiples
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -212,11 +291,30 @@ class StudySpec(BaseModel):
         """Every arm's recipe; raises as `planned_arms` does."""
         return {name: arm.recipe for name, arm in self.planned_arms().items()}
 
-    def shape(self, rung: str, *, vocab_size: int, context_tokens: int) -> Shape:
-        """The network of a rung on a store."""
-        return rung_shape(
-            rung, vocab_size=vocab_size, context_tokens=context_tokens, family=self.family
-        )
+    def shapes(self, *, vocab_size: int, context_tokens: int) -> dict[str, Shape]:
+        """The network of every rung on a store, by the rung's name."""
+        sizes: dict[str, Any] = {
+            "vocab_size": vocab_size,
+            "context_tokens": context_tokens,
+            "family": self.family,
+        }
+        shapes = {}
+        for rung in self.rungs:
+            if isinstance(rung, str):
+                shapes[rung] = rung_shape(rung, **sizes)
+            else:
+                shapes[rung.name] = rung.shape(**sizes)
+        return shapes
+
+    def cells(self) -> list[tuple[str, PlannedArm, float]]:
+        """What is trained at every rung with every seed: arm, how, and budget as a multiple.
+
+        Raises:
+            SpecError: as `planned_arms` does.
+        """
+        arms = self.planned_arms()
+        more = [(BASELINE, arms[BASELINE], multiple) for multiple in self.baseline_budgets]
+        return [*((name, arm, 1.0) for name, arm in arms.items()), *more]
 
     def budget_flops(self, shape: Shape) -> float:
         """What one run of this shape may spend."""
@@ -234,13 +332,10 @@ class StudySpec(BaseModel):
         Raises:
             StoreError: an arm uses scores that are not beside the store.
         """
-        arms = self.planned_arms()
-        references = {name: store_reference(store, arm.recipe) for name, arm in arms.items()}
+        cells = self.cells()
+        references = {name: store_reference(store, arm.recipe) for name, arm, _ in cells}
         device, precision = kind_and_format(self.precision)
-        shapes = {
-            rung: self.shape(rung, vocab_size=store.vocab_size, context_tokens=store.block_tokens)
-            for rung in self.rungs
-        }
+        shapes = self.shapes(vocab_size=store.vocab_size, context_tokens=store.block_tokens)
         return [
             RunSpec(
                 store=references[name],
@@ -248,7 +343,7 @@ class StudySpec(BaseModel):
                 seed=seed,
                 shape=shape,
                 recipe=arm.recipe,
-                budget_flops=self.budget_flops(shape),
+                budget_flops=self.budget_flops(shape) * multiple,
                 batch_blocks=self.batch_blocks,
                 micro_batch_blocks=self.micro_batch_blocks,
                 optimizer=self.optimizer,
@@ -260,13 +355,14 @@ class StudySpec(BaseModel):
                 operation=Operation(
                     arm=name,
                     control=arm.control,
+                    budget_multiple=multiple,
                     checkpoint_every_fraction=self.checkpoint_every_fraction,
                     checkpoint_every_minutes=self.checkpoint_every_minutes,
                     keep_checkpoints_at=self.keep_checkpoints_at,
                 ),
             )
             for rung, shape in shapes.items()
-            for name, arm in arms.items()
+            for name, arm, multiple in cells
             for seed in self.seeds
         ]
 

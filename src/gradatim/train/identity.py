@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,8 @@ def store_reference(store: Store, recipe: Recipe) -> StoreReference:
         StoreError: the store has no scores of that name.
     """
     scores = tuple(_scores_reference(store, name) for name in recipe.score_tables)
-    return StoreReference(path=str(store.path), fingerprint=store.fingerprint, scores=scores)
+    path = os.path.realpath(store.path)
+    return StoreReference(path=path, fingerprint=store.fingerprint, scores=scores)
 
 
 def _scores_reference(store: Store, name: str) -> ScoresReference:

@@ -201,7 +201,7 @@ def report(folder: Path | str, path: Path | str | None = None) -> Path:
     """
     from gradatim.report.page import report as write_report
     from gradatim.study.feeding import feeding
-    from gradatim.study.folder import STUDY_FILE, StudyIndex, read_study
+    from gradatim.study.folder import StudyIndex, read_study, read_study_file
     from gradatim.study.single import open_store
 
     folder = Path(folder)
@@ -213,7 +213,7 @@ def report(folder: Path | str, path: Path | str | None = None) -> Path:
         comparison=compare(folder),
         laws=fit(folder),
         title=index.question or index.name,
-        study_yaml=(folder / STUDY_FILE).read_text(encoding="utf-8"),
+        study_yaml=read_study_file(folder),
         feeding=feeding(records, open_store(records[0].spec)),
         missing=missing,
     )
