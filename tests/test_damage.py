@@ -499,7 +499,7 @@ def test_a_run_in_the_place_of_another_is_seen(study: Path) -> None:
         read_study(study)
     shutil.rmtree(two)
     shutil.copytree(one, two)
-    with pytest.raises(RecordError, match="holds another run than its name says"):
+    with pytest.raises(RecordError, match=r"holds another run than the study.s index says"):
         read_study(study)
 
 

@@ -27,25 +27,8 @@ from gradatim.study.folder import (
 )
 from gradatim.study.run import run_study
 from gradatim.study.single import open_store
-from gradatim.study.spec import StudySpec, parse_study
+from study_of_seconds import small_study
 from tiny_runs import tiny_spec
-
-
-def small_study(store: Path, **changes: Any) -> StudySpec:
-    """Two arms and no controls, a second a run."""
-    values: dict[str, Any] = {
-        "name": "small",
-        "store_path": str(store),
-        "rungs": ["10k"],
-        "arms": {"ceiling": {"data": {"kind": "ceiling", "easiest_used_fraction": 0.3}}},
-        "controls": "none",
-        "seeds": 1,
-        "budget": {"tokens": 6_000},
-        "batch_blocks": 4,
-        "evaluation": {"num_points": 2, "num_blocks": 6, "num_tasks": 0, "num_samples": 0},
-    }
-    return parse_study({**values, **changes}, where="test")
-
 
 # Names
 

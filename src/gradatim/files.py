@@ -165,6 +165,20 @@ def locked(
         yield
 
 
+def lock_holder(path: Path) -> str | None:
+    """The id of the process that holds a lock file; None where none does, or nobody can say."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError as error:
+                is_held = error.errno in _HELD_BY_ANOTHER
+                return (file.read(32).strip() or "unknown") if is_held else None
+    except OSError:
+        pass
+    return None
+
+
 def _is_locked(file: IO[str]) -> bool:
     """Lock an open file; False where another process holds it."""
     try:

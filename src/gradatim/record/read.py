@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +47,9 @@ class Record:
 
     folder: Path
     spec: RunSpec
-    segments: tuple[dict[str, Any], ...]
+    segments: tuple[dict[str, Any], ...] = field(repr=False)
     seconds: float
-    _events: tuple[dict[str, Any], ...]
+    _events: tuple[dict[str, Any], ...] = field(repr=False)
     id: str | None = None
 
     @classmethod

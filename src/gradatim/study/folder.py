@@ -15,18 +15,19 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
 from gradatim.errors import MismatchError, RecordError, check_version
-from gradatim.files import content_hash, hash_json, locked, write_json, write_whole
+from gradatim.files import content_hash, hash_json, lock_holder, locked, write_json, write_whole
 from gradatim.record.read import Record
 from gradatim.record.spec import SPEC, RunSpec, run_id
 
 STUDY_FILE = "study.yaml"
 STUDY_INDEX = "study.json"
 RUNS = "runs"
+LOCK = "lock"
 SCHEMA_VERSION = 3
 
 LOCK_PATIENCE_SECONDS = 2.0
@@ -93,7 +94,7 @@ def study_lock(folder: Path) -> AbstractContextManager[None]:
             remedy=f"See how far with `gradatim status {folder}`, or stop that process first",
         )
 
-    return locked(folder / "lock", busy, patience_seconds=LOCK_PATIENCE_SECONDS)
+    return locked(folder / LOCK, busy, patience_seconds=LOCK_PATIENCE_SECONDS)
 
 
 def write_study_file(folder: Path, text: str) -> None:
@@ -233,36 +234,75 @@ def check_device(index: StudyIndex, folder: Path) -> None:
         )
 
 
+State = Literal["finished", "running", "failed", "stopped", "waiting"]
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What has become of a run that belongs to a study, as its folder says.
+
+    Attributes:
+        state: `stopped` was begun and nobody is at it, `waiting` was not begun.
+        progress: compute charged over budget as last written down, 0 to 1.
+        reason: why it failed.
+        record: what it left so far.
+    """
+
+    run: ExpectedRun
+    state: State
+    progress: float = 0.0
+    reason: str | None = None
+    record: Record | None = None
+
+    def __str__(self) -> str:
+        words = {"stopped": "unfinished", "waiting": "not begun", "running": "still running"}
+        return f"{self.run}: {self.reason or words.get(self.state, self.state)}"
+
+
+def run_state(folder: Path, run: ExpectedRun) -> RunState:
+    """What has become of one run of the study in a folder.
+
+    Raises:
+        RecordError: its record is damaged, or another run's.
+    """
+    path = folder / RUNS / run.folder
+    record = Record.read(path) if (path / SPEC).exists() else None
+    if record is not None and record.id not in (run.id, None):
+        raise RecordError(
+            "holds another run than the study's index says",
+            where=str(path),
+            expected=run.id,
+            got=str(record.id),
+            remedy="Remove the folder and run `gradatim study` again",
+        )
+    if record is not None and record.is_finished:
+        return RunState(run, "finished", 1.0, record=record)
+    progress = 0.0
+    if record is not None:
+        progress = max((event["progress"] for event in record.events("step")), default=0.0)
+    if lock_holder(path / LOCK) is not None:
+        return RunState(run, "running", progress, record=record)
+    if run.failure:
+        return RunState(run, "failed", progress, run.failure, record)
+    if record is None:
+        return RunState(run, "waiting")
+    if record.events("not_finite"):
+        reason = "stopped at a loss that is not finite"
+        return RunState(run, "failed", progress, reason, record)
+    return RunState(run, "stopped", progress, record=record)
+
+
 def read_study(folder: Path) -> tuple[list[Record], list[str]]:
     """The finished runs of a study, and one sentence for each that is missing.
 
     Raises:
-        RecordError: not a study's folder, or no run is finished.
+        RecordError: not a study's folder, a record is damaged, or no run is finished.
     """
-    records, missing = [], []
-    for run in StudyIndex.read(folder).runs:
-        path = folder / RUNS / run.folder
-        record = Record.read(path) if (path / SPEC).exists() else None
-        if record is not None and record.id not in (run.id, None):
-            raise RecordError(
-                "holds another run than its name says",
-                where=str(path),
-                got=str(record.id),
-                remedy="Remove the folder and run `gradatim study` again",
-            )
-        if record is not None and record.is_finished:
-            records.append(record)
-        else:
-            missing.append(f"{run}: {run.failure or _state(record)}")
+    states = [run_state(folder, run) for run in StudyIndex.read(folder).runs]
+    records = [each.record for each in states if each.record and each.state == "finished"]
     if not records:
         raise RecordError(
             "holds no finished run", where=str(folder), remedy="Run `gradatim study` again"
         )
-    return sorted(records, key=lambda r: (r.spec.arm, r.spec.rung, r.spec.seed)), missing
-
-
-def _state(record: Record | None) -> str:
-    if record is None:
-        return "not begun"
-    failed = record.events("not_finite")
-    return "stopped at a loss that is not finite" if failed else "unfinished"
+    ordered = sorted(records, key=lambda r: (r.spec.arm, r.spec.rung, r.spec.seed))
+    return ordered, [str(each) for each in states if each.state != "finished"]

@@ -9,10 +9,13 @@ from pathlib import Path
 from rich.console import Console
 
 from gradatim.blocks.store import Store
+from gradatim.errors import RecordError
+from gradatim.files import lock_holder, locked
 from gradatim.record.read import Record, is_finished
 from gradatim.record.spec import read_spec, run_id, write_spec
 from gradatim.study.execute import Job, JobEvent, run_locally
 from gradatim.study.folder import (
+    LOCK,
     RUNS,
     StudyIndex,
     check_device,
@@ -23,9 +26,13 @@ from gradatim.study.folder import (
 )
 from gradatim.study.progress import StudyProgress
 from gradatim.study.spec import StudySpec
+from gradatim.study.status import ProgressNotes
+
+LEFTOVER_SECONDS = 60.0
+"""The longest step of a run whose study was killed: after it, its process ends."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StudyResult:
     """What a study left behind.
 
@@ -38,6 +45,10 @@ class StudyResult:
     folder: Path
     records: tuple[Record, ...]
     failures: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        runs = f"{len(self.records)} runs finished, {len(self.failures)} failed"
+        return f"StudyResult({str(self.folder)!r}: {runs})"
 
 
 def run_study(
@@ -83,32 +94,53 @@ def _run(
     num_processes: int | None,
     console: Console,
 ) -> StudyResult:
+    waiting = [job for job in jobs if not is_finished(job.folder)]
+    wait_for_leftovers(waiting, console)
+    notes, failures = ProgressNotes(folder, jobs), dict[str, str]()
     with StudyProgress(jobs, console) as progress:
-        waiting = [job for job in jobs if not is_finished(job.folder)]
+
+        def take_note(event: JobEvent) -> None:
+            progress(event)
+            notes(event)
+            if event.kind == "failed":
+                failures[event.job.id] = event.reason
+                index.with_failures(failures).write(folder)
+
         for job in jobs:
             if job not in waiting:
                 if read_spec(job.folder) != job.spec:  # the arm may have got another name
                     write_spec(job.folder, job.spec)
-                progress(JobEvent("started", job))
-                progress(JobEvent("finished", job, progress=1.0))
-        failures = _run_jobs(waiting, progress, num_processes)
+                take_note(JobEvent("started", job))
+                take_note(JobEvent("finished", job, progress=1.0))
+        run_locally(waiting, take_note, num_processes=num_processes)
     index = index.with_failures(failures)
     for failure in index.failures:
-        console.print(failure, markup=False, style="red")
-    index.write(folder)
+        console.print(failure, markup=False, style="red", soft_wrap=True)
     records = tuple(Record.read(job.folder) for job in jobs if is_finished(job.folder))
     return StudyResult(folder, records, index.failures)
 
 
-def _run_jobs(
-    jobs: Sequence[Job], progress: StudyProgress, num_processes: int | None
-) -> dict[str, str]:
-    failures: dict[str, str] = {}
+def wait_for_leftovers(
+    jobs: Sequence[Job], console: Console, *, patience_seconds: float = LEFTOVER_SECONDS
+) -> None:
+    """Wait for the processes of a study that was killed: they end by themselves, if not at once.
 
-    def take_note(event: JobEvent) -> None:
-        progress(event)
-        if event.kind == "failed":
-            failures[event.job.id] = event.reason
+    Raises:
+        RecordError: one does not end.
+    """
+    for job in jobs:
+        lock = job.folder / LOCK
+        if (holder := lock_holder(lock)) is None:
+            continue
+        text = f"{job}: waiting for process {holder}, left of an earlier start, to end"
+        console.print(text, markup=False, soft_wrap=True)
 
-    run_locally(jobs, take_note, num_processes=num_processes)
-    return failures
+        def busy(holder: str, job: Job = job) -> RecordError:
+            return RecordError(
+                f"process {holder} is writing this run and does not end",
+                where=str(job.folder),
+                remedy="Wait for it, or stop it and call again: the run goes on where it was",
+            )
+
+        with locked(lock, busy, patience_seconds=patience_seconds):
+            pass
