@@ -23,12 +23,12 @@ _A, _G, _I, _O, _Q, _U = 1, 7, 9, 15, 17, 21
 def _ascii_kinds() -> Bytes:
     kinds = np.full(128, OTHER, np.uint8)
     groups = {
-        SPACE: " \t\r\f\v\x1c\x1d\x1e\x1f\x00",
+        SPACE: " \t\r\f\v\x1c\x1d\x1e\x1f",
         NEWLINE: "\n",
         LOWER: "abcdefghijklmnopqrstuvwxyz",
         UPPER: "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
         DIGIT: "0123456789",
-        APOSTROPHE: "'",
+        APOSTROPHE: "'`",
         HYPHEN: "-",
         STOP: ".",
         MARK: "!?",
@@ -87,29 +87,30 @@ def folded(point: int) -> int:
 
 @inner
 def _wide_kind(point: int) -> int:
-    """Kind of a character outside ASCII; what is not known to be a sign is a letter."""
+    """Kind of a character outside ASCII; what is not known to be a sign is a letter.
+
+    Texts come in their plain form (`gradatim.difficulty.plain`), so many never come.
+    """
     if point < 0xC0:
         if point in (0x85, 0xA0):
             return SPACE
-        if point in (0xAA, 0xB5, 0xBA):
-            return LOWER
-        return NOTHING if point == 0xAD else CLOSER if point == 0xBB else OTHER
+        return CLOSER if point == 0xBB else OTHER
     if point < 0x100:
         if point in (0xD7, 0xF7):
             return OTHER
         return UPPER if point < 0xDF else LOWER
-    if 0x300 <= point < 0x370 or 0x200B <= point < 0x2010 or 0xFE00 <= point < 0xFE10:
-        return NOTHING  # combining marks, zero widths, variation selectors
     if 0x2000 <= point < 0x2070:
         return _general_punctuation(point)
     if 0x2070 <= point < 0x2C00 or 0x1F000 <= point < 0x20000:
         return OTHER  # signs, arrows, boxes, emoji
-    if point in (0x3002, 0xFF01, 0xFF0E, 0xFF1F, 0x061F, 0x0964):
+    if point in (0x3002, 0x061F, 0x0964):
         return MARK
     if point == 0x3000:
         return SPACE
-    if 0x3001 <= point < 0x3040 or 0xFF02 <= point < 0xFF10 or 0xE000 <= point < 0xF900:
-        return OTHER
+    if 0x2B9 <= point < 0x300 or 0x3001 <= point < 0x3040 or 0xE000 <= point < 0xF900:
+        return OTHER  # signs of pronunciation, of Japanese, for private use
+    if 0xFFF0 <= point < 0x10000 or point >= 0xE0000:
+        return OTHER  # what could not be decoded, first of all
     return LOWER
 
 
@@ -117,15 +118,13 @@ def _wide_kind(point: int) -> int:
 def _general_punctuation(point: int) -> int:
     if point <= 0x200A or point in (0x2028, 0x2029, 0x202F, 0x205F):
         return NEWLINE if point in (0x2028, 0x2029) else SPACE
-    if point in (0x2010, 0x2011):
-        return HYPHEN
     if 0x2012 <= point <= 0x2015:
         return DASH
-    if point == 0x2019:
+    if point in (0x2018, 0x2019):
         return APOSTROPHE
     if point in (0x201D, 0x203A):
         return CLOSER
-    if point in (0x2018, 0x201A, 0x201C, 0x201E, 0x2039):
+    if point in (0x201A, 0x201C, 0x201E, 0x2039):
         return OPENER
     if point == 0x2026:
         return ELLIPSIS

@@ -10,7 +10,7 @@ from __future__ import annotations
 COUNT_NAMES = (
     # the text
     "num_bytes",
-    "num_characters",  # code points
+    "num_characters",  # code points of its plain form (`gradatim.difficulty.plain`)
     "num_spaces",  # blank ones, line ends included
     "num_lines",  # that hold a word
     "num_paragraphs",  # parted by blank lines

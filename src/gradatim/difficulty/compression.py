@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import zstandard
 
-from gradatim.difficulty.counts import FloatColumn, ratio, text_bytes
+from gradatim.difficulty.counts import FloatColumn, ratio
+from gradatim.difficulty.plain import text_bytes
 
 ZLIB_LEVEL = 6
 ZSTD_LEVEL = 1

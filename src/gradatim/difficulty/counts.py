@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gradatim.difficulty.columns import COUNT_NAMES, MEASURE_NAMES
@@ -18,6 +17,7 @@ from gradatim.difficulty.english import lexicon
 from gradatim.difficulty.kernel import count_texts
 from gradatim.difficulty.lexicon import Lexicon
 from gradatim.difficulty.patterns import automaton
+from gradatim.difficulty.plain import plain_texts, text_bytes
 from gradatim.errors import GradatimError
 
 Texts: TypeAlias = Sequence[str | None] | pa.Array | pa.ChunkedArray
@@ -81,7 +81,8 @@ def count_batch(texts: Texts, *, known: Lexicon | None = None) -> Counts:
     """The counts of many texts.
 
     An Arrow string column is read where it lies; a list is laid out as one first. A null counts
-    as an empty text. Other threads go on meanwhile.
+    as an empty text. All but the bytes are counts of a text's plain form
+    (`gradatim.difficulty.plain`). Other threads go on meanwhile.
 
     Args:
         texts: a list, or an Arrow column, chunked or not.
@@ -128,25 +129,10 @@ def _checked_lexicon() -> Lexicon:
     return known
 
 
-def text_bytes(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The bytes of an Arrow string column and the offsets of its texts, without a copy.
-
-    Only a column of another type than large_string, or with nulls, is copied.
-    """
-    if not pa.types.is_large_string(texts.type):
-        texts = texts.cast(pa.large_string())
-    if texts.null_count:
-        texts = pc.fill_null(texts, "")
-    _, offsets_buffer, data_buffer = texts.buffers()
-    if len(texts) == 0:
-        return np.zeros(0, np.uint8), np.zeros(1, np.int64)
-    offsets = np.frombuffer(offsets_buffer, np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    data = np.frombuffer(data_buffer, np.uint8) if data_buffer else np.zeros(0, np.uint8)
-    return data, offsets
-
-
 def _count_array(texts: pa.Array, known: Lexicon) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    data, offsets = text_bytes(texts)
-    counts: tuple[NDArray[np.int64], NDArray[np.float64]]
-    counts = count_texts(data, offsets, automaton(), known.table, np.uint64(known.shift))
-    return counts
+    plain = plain_texts(texts)
+    data, offsets = text_bytes(plain)
+    whole, measures = count_texts(data, offsets, automaton(), known.table, np.uint64(known.shift))
+    if plain is not texts:
+        whole[:, _COUNT_INDEX["num_bytes"]] = np.diff(text_bytes(texts)[1])
+    return whole, measures

@@ -17,11 +17,9 @@ from gradatim.difficulty.characters import (
     DASH,
     DIGIT,
     ELLIPSIS,
-    HYPHEN,
     LOWER,
     MARK,
     NEWLINE,
-    NOTHING,
     OPENER,
     STOP,
     Bytes,
@@ -49,12 +47,11 @@ NUM_COUNTS, NUM_MEASURES = len(c.COUNT_NAMES), len(c.MEASURE_NAMES)
 
 
 def _sign_columns() -> NDArray[np.int64]:
-    """By ASCII byte outside words, the column that counts it; `BYTES` where none does."""
+    """By ASCII byte outside words, the column that counts it."""
     columns = np.full(128, c.SYMBOLS)
-    columns[:33] = columns[127] = c.BYTES
     groups = {
         c.STOPS: ".", c.QUESTIONS: "?", c.EXCLAMATIONS: "!", c.COMMAS: ",", c.SEMICOLONS: ";",
-        c.COLONS: ":", c.QUOTES: "\"'", c.BRACKETS: "()[]", c.DASHES: "-",
+        c.COLONS: ":", c.QUOTES: "\"'`", c.BRACKETS: "()[]", c.DASHES: "-",
     }  # fmt: skip
     for column, signs in groups.items():
         columns[[ord(sign) for sign in signs]] = column
@@ -75,12 +72,12 @@ def _tally_sign(data: Bytes, i: int, begin: int, kind: int, tally: Counts) -> No
                 tally[c.STOPS] -= 1
                 tally[c.ELLIPSES] += 1
             return
-        tally[column] += column != c.BYTES
+        tally[column] += 1
     elif kind in (CLOSER, OPENER, APOSTROPHE):
         tally[c.QUOTES] += 1
     elif kind == MARK:
         tally[c.STOPS] += 1
-    elif kind in (DASH, HYPHEN):
+    elif kind == DASH:
         tally[c.DASHES] += 1
     elif kind == ELLIPSIS:
         tally[c.ELLIPSES] += 1
@@ -142,7 +139,7 @@ def _count_text(
         if kind == NEWLINE:
             num_newlines += 1
             _end_line(tally, since, num_newlines)
-        elif kind > NEWLINE and kind != NOTHING:
+        elif kind > NEWLINE:
             num_newlines = 0
             is_quoted = kind in (OPENER, CLOSER, APOSTROPHE)
             _tally_sign(data, i, begin, kind, tally)

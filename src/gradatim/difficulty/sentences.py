@@ -53,7 +53,7 @@ def _look_ahead(data: Bytes, i: int, end: int) -> tuple[int, int, bool]:
             num_newlines = 0
         elif kind in (CLOSER, APOSTROPHE) and not is_parted:
             is_closed = True
-        elif kind not in (SPACE, CLOSER, OPENER, APOSTROPHE, NOTHING, DASH, HYPHEN):
+        elif kind not in (SPACE, CLOSER, OPENER, APOSTROPHE, DASH, HYPHEN):
             return kind if is_parted else NOTHING, num_more, is_closed
         is_parted = is_parted or kind in (SPACE, NEWLINE, DASH, HYPHEN)
         i += width

@@ -16,7 +16,6 @@ from gradatim.difficulty.characters import (
     APOSTROPHE,
     ASCII_SYMBOLS,
     LOWER,
-    NOTHING,
     UPPER,
     Bytes,
     folded,
@@ -24,8 +23,8 @@ from gradatim.difficulty.characters import (
     point_at,
 )
 from gradatim.difficulty.compiled import inner
-from gradatim.difficulty.counts import text_bytes
 from gradatim.difficulty.lexicon import begin_hash, end_hash, extend_hash
+from gradatim.difficulty.plain import plain_texts, text_bytes
 from gradatim.difficulty.syllables import APOSTROPHE_SYMBOL
 
 Hashes = NDArray[np.uint64]
@@ -34,7 +33,7 @@ WordCounts = NDArray[np.int64]
 
 def count_words(texts: pa.Array) -> tuple[Hashes, WordCounts]:
     """64-bit hashes of the lower-cased words of some texts, sorted, and how often each occurs."""
-    data, offsets = text_bytes(texts)
+    data, offsets = text_bytes(plain_texts(texts))
     hashes, _ = _hash_words(data, offsets)
     found, counts = np.unique(hashes, return_counts=True)
     return found, counts.astype(np.int64)
@@ -48,7 +47,7 @@ def corpus_rarity(texts: pa.Array, hashes: Hashes, counts: WordCounts, num_words
         counts: how often each occurs.
         num_words: of the corpus in all; a word that is not among the hashes counts as one.
     """
-    data, offsets = text_bytes(texts)
+    data, offsets = text_bytes(plain_texts(texts))
     words, num_words_each = _hash_words(data, offsets)
     at = np.searchsorted(hashes, words)
     is_counted = at < hashes.size
@@ -100,7 +99,7 @@ def _next_word(data: Bytes, i: int, end: int) -> tuple[np.uint64, int]:
             point, _ = point_at(data, i, end)
             value = extend_hash(value, folded(point))
             has_letter = True
-        elif has_letter and kind != NOTHING:
+        elif has_letter:
             behind, _ = kind_at(data, i + width, end)
             if kind != APOSTROPHE or not LOWER <= behind <= UPPER:
                 return end_hash(value), i

@@ -53,7 +53,7 @@ _LATIN_END, _LATIN_MORE, _LATIN_MORE_END = 0x250, 0x1E00, 0x1F00
 _MAY_GO_ON = np.zeros(256, np.bool_)
 """Bytes after a run of letters that need a second look: the word may go on behind them."""
 _MAY_GO_ON[128:] = True
-_MAY_GO_ON[[ord(sign) for sign in "0123456789'-.,:"]] = True
+_MAY_GO_ON[[ord(sign) for sign in "0123456789'`-.,:"]] = True
 _IS_ALNUM = np.zeros(256, np.bool_)
 _IS_ALNUM[[ord(sign) for sign in "0123456789"]] = True
 _IS_ALNUM |= ASCII_SYMBOLS > 0
@@ -146,7 +146,7 @@ def _read_word(
         elif kind == DIGIT:
             num_digits += 1
             part_digits += 1
-        elif kind != NOTHING:
+        else:
             after, _ = kind_at(data, i + width, end)
             if i >= end or not _joins(kind, before, after):
                 break
