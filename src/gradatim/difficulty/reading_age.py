@@ -131,8 +131,10 @@ FEATURES: dict[str, Callable[[Counts], Floats]] = {
     "complex_words": lambda n: np.sqrt(_ratio(n["num_complex_words"], n["num_words"])),
     "below_zipf_4": lambda n: np.sqrt(_ratio(n["num_below_zipf_4"], n["num_common_parts"])),
     "below_zipf_5": lambda n: _ratio(n["num_below_zipf_5"], n["num_common_parts"]),
+    "personal_pronouns": lambda n: _ratio(n["num_personal_pronouns"], n["num_words"]),
 }
-"""Name → feature of the counts, higher is harder."""
+"""Name → feature of the counts, higher is harder. Personal pronouns tell the kind of text: a story
+is harder than a report of the same words and sentences."""
 
 
 @lru_cache(maxsize=1)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import spearmanr
 
 from gradatim.difficulty.counts import count_batch
-from gradatim.difficulty.fitting.sources import ANCHOR_YEARS, Sample
+from gradatim.difficulty.fitting.sources import ANCHOR_YEARS, INFORMATION_LEVELS, Sample
 from gradatim.difficulty.formulas import FORMULAS
 from gradatim.difficulty.lexicon import Lexicon
 from gradatim.difficulty.reading_age import AgeModel, reading_age
@@ -102,6 +102,8 @@ def report(unseen: Unseen, years_without_onestop: Floats, model: AgeModel) -> li
         f"  OneStop: triples in order {share_of_triples_in_order(samples, years):.1%}, "
         f"without OneStop {share_of_triples_in_order(samples, years_without_onestop):.1%}",
         f"  Wikipedia: pairs in order {_share_of_pairs_in_order(samples, years):.1%}",
+        f"  information reads {_years_too_old(unseen, True):+.1f} years from its anchors, "
+        f"literature {_years_too_old(unseen, False):+.1f}",
         "  source, level, anchor, mean age, root mean square error (years):",
     ]
     for source, level in unseen.kinds():
@@ -113,6 +115,13 @@ def report(unseen: Unseen, years_without_onestop: Floats, model: AgeModel) -> li
     for num_words in sorted(unseen.years, key=lambda n: n or 10**6):
         lines.append(_coverage(unseen, num_words, model))
     return lines
+
+
+def _years_too_old(unseen: Unseen, informs: bool) -> float:
+    """Mean error of the levels of one kind of text, which weigh alike."""
+    kinds = [kind for kind in unseen.kinds() if (kind[1] in INFORMATION_LEVELS) == informs]
+    ages = [(np.mean(unseen.years[0][unseen.of(*kind)]), ANCHOR_YEARS[kind[1]]) for kind in kinds]
+    return float(np.mean([found - anchor for found, anchor in ages]))
 
 
 def _coverage(unseen: Unseen, num_words: int, model: AgeModel) -> str:
@@ -142,10 +151,15 @@ def people_report(file: Path, model: AgeModel, known: Lexicon) -> list[str]:
         f"  rank correlation {abs(spearmanr(years, ease).statistic):.3f}",
     ]
     lines += _by_kind(rows, years, ease)
+    informs = np.array(rows["category"]) == "Info"
+    lines.append(
+        f"  information above literature of the same ease {years_apart(years, ease, informs):.2f}"
+    )
     for name, formula in FORMULAS.items():
         values = formula(counts)
         has = ~np.ma.getmaskarray(values)
-        lines.append(f"  {name} {agreement(values.data[has], ease[has]):.3f}")
+        apart_by = years_apart(values.data[has], ease[has], informs[has])
+        lines.append(f"  {name} {agreement(values.data[has], ease[has]):.3f}, {apart_by:+.2f}")
     lines += [f"  {name}, as published {agreement(rows[name], ease):.3f}" for name in _PUBLISHED]
     return lines
 
@@ -163,6 +177,16 @@ def _by_kind(rows: dict[str, list[object]], years: Floats, ease: Floats) -> list
         f"{years[here].mean():.1f}, {excess[here].mean():+.1f} years for their ease"
         for name, here in kinds.items()
     ]
+
+
+def years_apart(values: Floats, ease: Floats, informs: NDArray[np.bool_]) -> float:
+    """By how much information has more of a metric than literature that is as easy for people.
+
+    The common slope on ease is fitted within both.
+    """
+    inputs = np.stack([np.ones_like(ease), ease, informs.astype(np.float64)], axis=1)
+    (_, _, difference), *_ = np.linalg.lstsq(inputs, values, rcond=None)
+    return float(difference)
 
 
 def agreement(a: ArrayLike, b: ArrayLike) -> float:

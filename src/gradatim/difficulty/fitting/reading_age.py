@@ -56,11 +56,14 @@ _PRIOR_WEIGHT = 1.0
 _PRIOR = {
     "word_age": 0.34, "sentence_words": 0.13, "long_sentences": 0.19, "syllables": 0.06,
     "letters": 0.06, "long_words": 0.06, "complex_words": 0.06, "below_zipf_4": 0.06,
-    "below_zipf_5": 0.04,
+    "below_zipf_5": 0.04, "personal_pronouns": 0.0,
 }  # fmt: skip
 """Shares of the features before any data, about a third each to the words' ages, the sentences,
 and the words' lengths and rarity. Shrinking to them keeps features that say the same thing side by
 side, so that none carries the sum alone where text is unlike the training's."""
+_READER_WEIGHT = 10.0
+"""Of the demand that within graded readers the sum does not go with the share of pronouns."""
+_PRONOUNS = list(FEATURES).index("personal_pronouns")
 
 
 class Study:
@@ -73,6 +76,7 @@ class Study:
         self.level = np.array([sample.level for sample in samples])
         self.group = np.array([sample.group for sample in samples])
         self.fold = np.array([sample.fold for sample in samples])
+        self.is_of_reader = np.array([sample.is_of_reader for sample in samples])
         self.years = np.array([ANCHOR_YEARS[level] for level in self.level])
         self.learner = WordAgeLearner(uses)
         self._pairs = _pairs(samples)
@@ -110,6 +114,8 @@ class Study:
                 root = np.sqrt(pair_weight / len(pairs))
                 rows.append((deviations[hard] - deviations[easy]) * root)
                 wanted.append((self.years[hard] - self.years[easy]) * root)
+        rows.append(self._slopes_on_pronouns(deviations, keep) * np.sqrt(_READER_WEIGHT))
+        wanted.append(np.zeros(len(rows[-1])))
         rows.append(np.eye(len(FEATURES)) * np.sqrt(_PRIOR_WEIGHT))
         wanted.append(np.array(list(_PRIOR.values())) * sd_years * np.sqrt(_PRIOR_WEIGHT))
         weights, _ = nnls(np.concatenate(rows), np.concatenate(wanted))
@@ -117,6 +123,23 @@ class Study:
             mean, sd, weights, mean_years, LIMIT_SDS, LIMITS_YEARS, BEND_YEARS, 1.0, 1.0
         )
         return self._calibrated(model, values, keep)
+
+    def _slopes_on_pronouns(self, deviations: Floats, keep: Mask) -> Floats:
+        """Slopes of the features on pronouns within graded readers, [1, num_features].
+
+        There a story and a lesson are as hard as each other, so the sum's slope should be 0. No
+        row without such passages.
+        """
+        here = self.is_of_reader & keep
+        _, group, sizes = np.unique(self.group[here], return_inverse=True, return_counts=True)
+        within = deviations[here].copy()
+        for k in range(within.shape[1]):
+            within[:, k] -= (np.bincount(group, within[:, k]) / sizes)[group]
+        pronouns = within[:, _PRONOUNS]
+        if not pronouns.any():
+            return np.zeros((0, within.shape[1]))
+        slopes: Floats = (pronouns @ within / (pronouns @ pronouns))[None]
+        return slopes
 
     def _calibrated(self, model: AgeModel, values: Floats, keep: Mask) -> AgeModel:
         """Stretched so that the levels' mean ages lie along their anchors."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from gradatim.difficulty.english import english_lexicon, listed_words
-from gradatim.difficulty.fitting.sources import ANCHOR_YEARS, WordUse
+from gradatim.difficulty.fitting.sources import ANCHOR_YEARS, INFORMATION_LEVELS, WordUse
 from gradatim.difficulty.lexicon import Lexicon
 from gradatim.difficulty.word_ages import (
     FREQUENT_ZIPF_CENTI,
@@ -38,6 +38,9 @@ _FULL_WORDS = 20_000
 """A document of so many words and more weighs fully."""
 _LEAST_DIFFERENCE_TENTHS = 5
 """Nearer to the rule's age a word has none of its own."""
+_KIND_SHARE = 0.5
+"""So much of the difference in age between information and literature is taken out of the ages of
+documents: else words of reports were old because all that informs is written for the old."""
 _SOURCE_WEIGHT = {"books": 1.0, "onestop": 0.6, "storybooks": 0.6, "turkcorpus": 0.3}
 
 
@@ -85,7 +88,7 @@ class WordAgeLearner:
             ]
         )
         weight = self._document_weights(keep)
-        years = np.array([ANCHOR_YEARS[use.level] for use in self._uses])
+        years = self._years_apart_from_kind(weight)
         total = self._rates.T @ weight
         mean_years = (self._rates.T @ (weight * years)) / np.maximum(total, 1e-12)
         num_documents = np.asarray((self._rates[keep] > 0).sum(axis=0)).ravel()
@@ -102,6 +105,18 @@ class WordAgeLearner:
         return WordAges(
             rule, {self._words[i]: int(tenths[i]) for i in np.flatnonzero(is_met & differs)}
         )
+
+    def _years_apart_from_kind(self, weight: Floats) -> Floats:
+        """Ages of the documents, those of information and of literature moved to one another."""
+        years = np.array([ANCHOR_YEARS[use.level] for use in self._uses])
+        informs = np.array([use.level in INFORMATION_LEVELS for use in self._uses])
+        moved = years.copy()
+        for kind in (informs, ~informs):
+            if weight[kind].any():
+                difference = np.average(years[kind], weights=weight[kind])
+                difference -= np.average(years, weights=weight)
+                moved[kind] -= _KIND_SHARE * difference
+        return moved
 
     def _document_weights(self, keep: NDArray[np.bool_]) -> Floats:
         weight = np.zeros(len(self._uses))
