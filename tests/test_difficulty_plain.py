@@ -118,7 +118,9 @@ def test_what_stands_for_what(text: str, form: str) -> None:
     assert plain(text) == normalize("NFC", form)
 
 
-@pytest.mark.parametrize("sign", ["\ufffd", "\x07", "\x1b", "\x7f", "\x00", "\x90", "\ue000", "ˌ"])
+@pytest.mark.parametrize(
+    "sign", ["\ufffd", chr(0xD800), "\x07", "\x1b", "\x7f", "\x00", "\x90", "\ue000", "ˌ"]
+)
 def test_what_cannot_be_read_is_a_sign(sign: str) -> None:
     counts = count(f"na{sign}ve {sign} dog")
     assert counts["num_symbols"] == 2

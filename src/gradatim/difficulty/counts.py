@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -91,7 +92,7 @@ def count_batch(texts: Texts, *, known: Lexicon | None = None) -> Counts:
     if isinstance(texts, pa.ChunkedArray):
         chunks = texts.chunks
     else:
-        chunks = [texts if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string())]
+        chunks = [texts if isinstance(texts, pa.Array) else _column(texts)]
     known = _checked_lexicon() if known is None else known
     parts = [_count_array(chunk, known) for chunk in chunks]
     if len(parts) == 1:
@@ -100,6 +101,17 @@ def count_batch(texts: Texts, *, known: Lexicon | None = None) -> Counts:
     measures = [np.zeros((0, len(MEASURE_NAMES)))] + [part[1] for part in parts]
     return Counts(np.concatenate(whole), np.concatenate(measures))
 
+
+def _column(texts: Sequence[str | None]) -> pa.Array:
+    """As large_string; a lone surrogate, which is in no file, counts as what was not decoded."""
+    try:
+        return pa.array(texts, pa.large_string())
+    except UnicodeEncodeError:
+        whole = [text and _SURROGATE.sub("\ufffd", text) for text in texts]
+        return pa.array(whole, pa.large_string())
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 _SAMPLE = "Mr. Bell's dog, Rex, ran 3 miles: was it well-known? No!"
 _SAMPLE_COUNTS = {
