@@ -48,6 +48,8 @@ def make_record(
     is_finished: bool = True,
     flops: float | None = None,
     multiset_hash: str = "same",
+    last: Mapping[str, Any] | None = None,
+    fed: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Record:
     """A record whose held-out bits per byte are `losses` at equal distances of compute.
 
@@ -55,6 +57,8 @@ def make_record(
         slices: offsets added to the loss under other names, such as `band/1`.
         accuracies: of task `held_out/b` at every point, chance 0.25.
         flops: charged in all; the budget by default.
+        last: more of the last evaluation, such as its blocks.
+        fed: shares of slices in the whole run and in its last quarter.
     """
     flops = spec.budget_flops if flops is None else flops
     events: list[dict[str, Any]] = []
@@ -72,10 +76,12 @@ def make_record(
             {"event": "evaluate", "step": step, "tokens": 10 * step, **point}
             | {"bits_per_byte": values, "tasks": tasks}
         )
+    events[-1] |= dict(last or {})
     if is_finished:
         events.append(
             {"event": "finish", "step": NUM_STEPS, "progress": 1.0, "tokens": 10 * NUM_STEPS}
             | {"flops": flops, "multiset_hash": multiset_hash, "ledger": {"train": flops}}
+            | {"fed": fed}
         )
     folder = Path(f"{spec.arm}-{spec.rung}-{spec.seed}")
     return Record(folder, spec, (), 0.0, tuple(events))

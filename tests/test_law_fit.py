@@ -17,12 +17,13 @@ from gradatim.errors import FitError
 from gradatim.law.fit import (
     LawFit,
     PowerLawFit,
+    exponent_interval,
     fit,
     fit_chinchilla,
     fit_power_law,
     laws_to_json,
 )
-from gradatim.law.powers import Floats, SumOfPowers
+from gradatim.law.powers import EXPONENT_BOUNDS, Floats, SumOfPowers
 from synthetic_records import decaying, make_record, run_spec
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -234,11 +235,20 @@ def test_a_law_that_cannot_be_fitted_says_why() -> None:
         for place, rung in enumerate(RUNGS)
     ]
     laws = {law.variable: law for law in fit(same_budget, num_bootstrap=0)}
-    assert laws["parameters"].law is not None
+    assert laws["parameters"].law is None
+    assert "no law of size from runs of equal FLOPs" in (laws["parameters"].reason or "")
     assert laws["compute"].law is None
     assert laws["compute"].reason is not None
     assert "no law from one size" in laws["compute"].reason
     assert str(laws["compute"]) == f"uniform: no L(C): {laws['compute'].reason}"
+
+
+def test_an_exponent_at_the_bound_of_the_search_is_no_evidence() -> None:
+    sizes = np.repeat(np.geomspace(1e4, 1e6, 3), 2)
+    law = fit_power_law(sizes, 2 + 0.02 * np.tile([1, -1], 3), num_bootstrap=60)
+    assert law.intervals["exponent"][0] == pytest.approx(EXPONENT_BOUNDS[0])
+    assert exponent_interval(law).startswith("below 0.0")
+    assert any("not evidence" in warning for warning in law.warnings)
 
 
 def test_a_law_says_itself_in_one_line() -> None:

@@ -1,4 +1,4 @@
-"""Pooled paired intervals: the textbook's numbers, and the coverage they promise."""
+"""Variances of two-way tables, intervals and adjusted p-values: by hand, and against textbooks."""
 
 from __future__ import annotations
 
@@ -10,97 +10,150 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from gradatim.law.claims import adjusted_p_values, holm
 from gradatim.law.interval import (
-    estimates,
-    holm,
-    overall_scale,
-    pooled_sd,
-    smallest_detectable,
+    Variance,
+    estimate,
+    lent,
+    mean_estimate,
+    residual_variance,
     t_factor,
 )
 
 
-def test_one_group_gives_the_textbook_t_interval() -> None:
-    values = np.array([0.3, -0.1, 0.4, 0.2])
-    by_group, overall = estimates({"20k": values})
-    low, high = stats.t.interval(0.95, 3, loc=values.mean(), scale=stats.sem(values))
-    expected_p = stats.ttest_1samp(values, 0).pvalue
-    assert overall == by_group["20k"]
-    assert (overall.low, overall.high) == pytest.approx((low, high))
-    assert overall.p_value == pytest.approx(expected_p)
-    assert overall.degrees_of_freedom == 3
+def table(values: np.ndarray) -> dict[str, dict[int, float]]:
+    """Arms x seeds as the residual is asked for."""
+    return {f"arm{a}": dict(enumerate(row.tolist())) for a, row in enumerate(values)}
 
 
-def test_deviation_is_pooled_over_rungs_by_hand() -> None:
-    groups = {"20k": np.array([1.0, 3.0]), "50k": np.array([0.0, 1.0, 2.0])}
-    sd, degrees_of_freedom = pooled_sd(list(groups.values()))
-    assert degrees_of_freedom == 3
-    assert sd == pytest.approx(math.sqrt((2 + 2) / 3))
-    by_group, overall = estimates(groups)
-    assert overall.mean == pytest.approx(1.5)
-    assert overall.standard_error == pytest.approx(sd * math.sqrt(1 / 2 + 1 / 3) / 2)
-    assert by_group["50k"].high == pytest.approx(1 + 3.182446305 * sd / math.sqrt(3))
-    assert overall.num_pairs == 5
+def test_two_arms_give_the_paired_t_test_of_the_textbook() -> None:
+    first, second = np.array([0.3, -0.1, 0.4, 0.2]), np.array([0.1, -0.2, 0.5, -0.1])
+    variance = residual_variance(table(np.stack([first, second])))
+    found = estimate((first - second).mean(), variance.times(2 / 4), num_pairs=4, text=None)
+    expected = stats.ttest_rel(first, second)
+    low, high = expected.confidence_interval()
+    assert (found.low, found.high) == pytest.approx((low, high))
+    assert found.p_value == pytest.approx(expected.pvalue)
+    assert found.degrees_of_freedom == 3
 
 
-def test_one_pair_a_rung_gives_means_without_intervals() -> None:
-    by_group, overall = estimates({"20k": np.array([0.1]), "50k": np.array([0.3])})
-    assert overall.mean == pytest.approx(0.2)
-    assert (overall.low, overall.p_value, by_group["20k"].high) == (None, None, None)
-    assert not overall.excludes_zero
+def test_the_residual_of_a_table_by_hand() -> None:
+    # Rows and columns have means 2, 4 and 1, 3, 5; what is left is a checkerboard of 1 and -1.
+    values = np.array([[1.0, 1.0, 4.0], [1.0, 5.0, 6.0]])
+    found = residual_variance(table(values))
+    assert found.degrees_of_freedom == 2
+    rest = values - values.mean(0) - values.mean(1)[:, None] + values.mean()
+    assert found.value == pytest.approx((rest**2).sum() / 2)
 
 
-def test_pairs_that_are_all_the_same_leave_no_doubt() -> None:
-    _, none = estimates({"20k": np.zeros(3)})
-    _, some = estimates({"20k": np.full(3, 0.5)})
-    assert (none.p_value, none.excludes_zero) == (1.0, False)
-    assert (some.p_value, some.excludes_zero) == (0.0, True)
+def test_a_missing_run_leaves_the_others_their_residual() -> None:
+    values = np.random.default_rng(0).normal(size=(4, 3))
+    whole = table(values)
+    lacking = {arm: dict(by_seed) for arm, by_seed in whole.items()}
+    del lacking["arm3"][2]
+    assert residual_variance(lacking).degrees_of_freedom == 5
+    alone = residual_variance({arm: whole[arm] for arm in ("arm0", "arm1", "arm2")})
+    other = {**{arm: whole[arm] for arm in ("arm0", "arm1", "arm2")}, "arm3": {0: 7.0}}
+    assert residual_variance(other).value == pytest.approx(alone.value)
 
 
-@given(st.floats(-10, 10), st.floats(0.01, 100))
-def test_intervals_move_and_stretch_with_the_values(shift: float, scale: float) -> None:
-    values = {"a": np.array([0.1, 0.2, 0.4]), "b": np.array([-0.2, 0.3])}
-    _, before = estimates(values)
-    _, after = estimates({rung: shift + scale * group for rung, group in values.items()})
-    assert before.low is not None
-    assert before.high is not None
-    assert after.low == pytest.approx(shift + scale * before.low, abs=1e-9)
-    assert after.high == pytest.approx(shift + scale * before.high, abs=1e-9)
+@given(st.lists(st.floats(-5, 5), min_size=3, max_size=3), st.floats(0.1, 10))
+def test_what_arms_and_seeds_do_is_no_noise(shifts: list[float], scale: float) -> None:
+    values = np.random.default_rng(1).normal(size=(3, 3))
+    moved = scale * (values + np.array(shifts) + np.array(shifts)[:, None])
+    before, after = residual_variance(table(values)), residual_variance(table(moved))
+    assert after.value == pytest.approx(scale**2 * before.value, rel=1e-6)
 
 
-@pytest.mark.parametrize(("num_rungs", "num_seeds"), [(3, 2), (3, 3), (1, 2)])
-def test_intervals_cover_the_truth_19_times_in_20(num_rungs: int, num_seeds: int) -> None:
-    generator = np.random.default_rng(11)
-    num_studies, covered = 2000, 0
-    truth = np.linspace(-0.01, 0.03, num_rungs)
-    for _ in range(num_studies):
-        noise = generator.normal(0, 0.005, (num_rungs, num_seeds))
-        groups = {str(rung): truth[rung] + noise[rung] for rung in range(num_rungs)}
-        _, overall = estimates(groups)
-        assert overall.low is not None
-        assert overall.high is not None
-        covered += overall.low <= truth.mean() <= overall.high
-    assert covered / num_studies == pytest.approx(0.95, abs=0.015)
+def test_seeds_that_all_say_the_same_tell_nothing_of_noise() -> None:
+    same = np.outer([1.0, 0.7, 0.4], np.ones(3))
+    for values in (same, np.zeros((3, 3)), same + 1e-13):
+        variance = residual_variance(table(values))
+        assert variance.degrees_of_freedom == 0
+        found = estimate(-0.3, variance, num_pairs=3, text=None)
+        assert (found.low, found.p_value, found.excludes_zero) == (None, None, False)
+    assert residual_variance({"uniform": {0: 1.0}}).degrees_of_freedom == 0
 
 
-def test_noise_alone_passes_the_smallest_detectable_difference_1_time_in_20() -> None:
-    generator = np.random.default_rng(5)
-    num_studies, num_seeds, passed = 2000, 3, 0
-    for _ in range(num_studies):
-        first, second = generator.normal(0, 1, (2, num_seeds))
-        sd, degrees_of_freedom = pooled_sd([first])
-        limit = smallest_detectable(sd, degrees_of_freedom, overall_scale([num_seeds]))
-        assert limit is not None
-        passed += abs(first.mean() - second.mean()) > limit
-    assert passed / num_studies == pytest.approx(0.05, abs=0.015)
+def test_variances_of_a_sum_by_hand() -> None:
+    found = Variance.of_sum([Variance(4.0, 2), Variance(1.0, 4)])
+    assert found.value == 5
+    assert found.degrees_of_freedom == pytest.approx(25 / (16 / 2 + 1 / 4))
+    equal = Variance.of_sum([Variance(2.0, 3)] * 3)
+    assert equal.degrees_of_freedom == pytest.approx(9)
+    assert Variance.of_sum([Variance(1.0, 3), Variance(1.0, 0)]).degrees_of_freedom == 0
 
 
-def test_smallest_detectable_difference_by_hand() -> None:
-    assert smallest_detectable(0.01, 6, overall_scale([3, 3, 3])) == pytest.approx(
-        2.446911851 * math.sqrt(2) * 0.01 / 3
-    )
-    assert smallest_detectable(None, 0, 1.0) is None
+def test_a_rung_without_replication_borrows_the_scatter_of_the_others() -> None:
+    known, unknown = Variance(2.0, 3), Variance(0.0, 0)
+    assert lent([known, unknown, Variance(5.0, 6)]) == [known, Variance(4.0, 9), Variance(5.0, 6)]
+    assert lent([unknown]) == [unknown]
+
+
+def test_text_widens_an_interval_and_says_by_how_much() -> None:
+    seeds, text = Variance(3e-6, 9), Variance(1e-6, 90)
+    alone, both = (estimate(0.01, seeds, num_pairs=9, text=part) for part in (None, text))
+    assert both.standard_error == pytest.approx(0.002)
+    assert both.text_share == pytest.approx(0.25)
+    assert alone.standard_error is not None
+    assert both.standard_error > alone.standard_error
+
+
+def test_means_of_groups_pool_their_scatter() -> None:
+    first, second = mean_estimate([np.array([1.0, 3.0]), np.array([0.0, 1.0, 2.0])])
+    sd = math.sqrt((2 + 2) / 3)
+    assert second.high == pytest.approx(1 + 3.182446305 * sd / math.sqrt(3))
+    assert first.degrees_of_freedom == 3
+    assert mean_estimate([np.array([0.5])])[0].low is None
+    assert mean_estimate([np.array([0.5, 0.5])])[0].low is None
+
+
+def test_the_factor_of_one_degree_of_freedom() -> None:
     assert t_factor(1) == pytest.approx(12.7062047)
+
+
+# Many claims
+
+
+def test_one_method_keeps_the_whole_level_and_hands_it_to_its_controls() -> None:
+    p_values = {("m", "u"): 0.04, ("m", "s"): 0.02, ("m", "r"): 0.045}
+    adjusted = adjusted_p_values(p_values, "u", {"m": ["s", "r"]})
+    assert adjusted == pytest.approx({("m", "u"): 0.04, ("m", "s"): 0.04, ("m", "r"): 0.045})
+
+
+def test_controls_claim_nothing_of_a_method_that_is_not_resolved() -> None:
+    adjusted = adjusted_p_values({("m", "u"): 0.06, ("m", "s"): 1e-9}, "u", {"m": ["s"]})
+    assert adjusted == pytest.approx({("m", "u"): 0.06, ("m", "s"): 0.06})
+
+
+def test_methods_without_controls_are_corrected_by_holm() -> None:
+    p_values = {("a", "u"): 0.01, ("b", "u"): 0.04, ("c", "u"): 0.03}
+    adjusted = adjusted_p_values(p_values, "u", {"a": [], "b": [], "c": []})
+    by_holm = holm({arm: p for (arm, _), p in p_values.items()})
+    assert {arm: p for (arm, _), p in adjusted.items()} == pytest.approx(by_holm)
+
+
+@given(st.lists(st.floats(0, 1), min_size=6, max_size=6))
+def test_no_claim_is_easier_than_alone(values: list[float]) -> None:
+    claims = [("m", "u"), ("m", "s"), ("m", "r"), ("o", "u"), ("o", "s2"), ("o", "r2")]
+    p_values = dict(zip(claims, values, strict=True))
+    adjusted = adjusted_p_values(p_values, "u", {"m": ["s", "r"], "o": ["s2", "r2"]})
+    assert adjusted.keys() == p_values.keys()
+    assert all(p_values[claim] <= adjusted[claim] <= 1 for claim in claims)
+
+
+def test_any_of_many_claims_is_false_in_at_most_1_study_of_20() -> None:
+    random = np.random.default_rng(3)
+    claims = [("m", "u"), ("m", "s"), ("m", "r"), ("o", "u"), ("o", "s2")]
+    controls = {"m": ["s", "r"], "o": ["s2"]}
+    for true in (set(), {("m", "u")}, {("m", "u"), ("m", "s")}, {("o", "u")}):
+        wrong = 0
+        for _ in range(2000):
+            p_values = dict(zip(claims, random.random(len(claims)), strict=True))
+            p_values |= dict.fromkeys(true, 1e-6)
+            adjusted = adjusted_p_values(p_values, "u", controls)
+            wrong += any(p <= 0.05 for claim, p in adjusted.items() if claim not in true)
+        assert wrong / 2000 <= 0.06
 
 
 def test_holm_by_hand() -> None:

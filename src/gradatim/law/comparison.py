@@ -1,9 +1,8 @@
 """The outcome of a comparison as data: differences, ratios, noise, and what they allow to say.
 
 A *difference* is arm minus reference, paired by seed at equal compute, of one measured value at
-the end of the run. It is *resolved* when its 95 % interval excludes zero and it is at least the
-smallest difference the replicated baseline's noise lets the study see; anything else is called
-"not resolved", and without replication "cannot be judged".
+the end of the run. It is *resolved* when its p-value, corrected for all that was looked at beside
+it, is at most 0.05; anything else is "not resolved", and without replication "cannot be judged".
 """
 
 from __future__ import annotations
@@ -28,9 +27,14 @@ UNITS = {
 
 
 class Arm(Result):
-    """An arm that was compared; a control names its kind and the method it controls."""
+    """An arm that was compared; a control names its kind and the method it controls.
+
+    Attributes:
+        beside_data: fingerprint of its recipe without the data timeline.
+    """
 
     name: str
+    beside_data: str = ""
     control: ControlKind | None = None
     method: str | None = None
 
@@ -49,13 +53,12 @@ class FinalScore(Result):
 
 
 class RungDifference(Result):
-    """Arm minus reference at one rung."""
+    """Arm minus reference at one rung; the verdict is by its own interval, uncorrected."""
 
     rung: str
     seeds: tuple[int, ...]
     by_seed: tuple[float, ...]
     estimate: Estimate
-    smallest_detectable: float | None
     verdict: Verdict
 
 
@@ -64,8 +67,10 @@ class Difference(Result):
 
     Attributes:
         overall: None where arm and reference share no seed at any rung.
-        adjusted_p_value: Holm's, over the methods against the baseline; given for the headline
-            measure only, where the verdict also asks that it be at most 0.05.
+        adjusted_p_value: corrected for what was looked at beside it: of the headline measure, for
+            all methods against the baseline and their controls (`claims`); of slices and tasks,
+            for all of the measure (Holm). None where nothing is claimed.
+        verdict: by the adjusted p-value where there is one, else by its own interval.
     """
 
     arm: str
@@ -75,47 +80,69 @@ class Difference(Result):
     chance: float | None
     rungs: tuple[RungDifference, ...]
     overall: Estimate | None
-    smallest_detectable: float | None
     adjusted_p_value: float | None = None
     verdict: Verdict
 
 
 class RungRatio(Result):
-    """Compute of the arm over compute of the reference for the same loss, at one rung."""
+    """Compute of the arm over compute of the baseline for the same loss, at one rung."""
 
     rung: str
-    seeds: tuple[int, ...]
-    by_seed: tuple[float, ...]
-    ratio: float
+    ratio: float | None
     low: float | None
     high: float | None
 
 
 class ComputeRatio(Result):
-    """Compute ratio to the same loss: below 1 the arm needs less. Geometric means, t-intervals
-    on the logarithm."""
+    """Compute ratio to the same loss, read between finished runs: below 1 the arm needs less.
+
+    Attributes:
+        multiples: of the budget, at which the baseline was run.
+        ratio: common to all rungs; None where it is beyond those budgets, as `low` and `high` are.
+        reach: the least and greatest ratio they can show.
+    """
 
     arm: str
     reference: str
+    multiples: tuple[float, ...]
     rungs: tuple[RungRatio, ...]
-    ratio: float
+    ratio: float | None
     low: float | None
     high: float | None
-    verdict: Verdict
+    reach: tuple[float, float]
 
 
 class Noise(Result):
-    """Scatter of the replicated baseline between seeds, pooled over rungs.
+    """Scatter of the runs of one rung, the effects of arm and seed taken out.
 
     Attributes:
-        smallest_detectable: of the mean over all rungs, at the baseline's own number of seeds.
+        sd: None without replication.
     """
 
-    measure: str
-    name: str
+    rung: str
     sd: float | None
-    degrees_of_freedom: int
-    smallest_detectable: float | None
+    degrees_of_freedom: float
+
+
+class Fed(Result):
+    """What an arm drew of one slice, mean over its runs.
+
+    Attributes:
+        whole: share of the slice in all blocks drawn.
+        last_quarter: share of it in the last quarter of them.
+    """
+
+    arm: str
+    name: str
+    whole: float
+    last_quarter: float
+
+
+class Sentence(Result):
+    """One sentence; `key` names its row in the table of sentences (`wording.SENTENCES`)."""
+
+    key: str
+    text: str
 
 
 class SameBlocks(Result):
@@ -132,10 +159,12 @@ class Comparison(Result):
 
     Attributes:
         rungs: in order of size.
+        effect_seen: of the headline measure, the effect seen in 4 of 5 studies of this size and
+            noise; None without replication.
         missing: what could not be used, one clause each.
         conditions: runs resumed under other conditions than they began with, one clause each.
-        headline: the answer in one sentence.
-        findings: the rest in plain words, one sentence each.
+        answer: the answer, the sentence that bears it first.
+        findings: the rest in plain words.
     """
 
     baseline: str
@@ -147,11 +176,18 @@ class Comparison(Result):
     differences: tuple[Difference, ...]
     ratios: tuple[ComputeRatio, ...]
     noise: tuple[Noise, ...]
+    effect_seen: float | None
+    fed: tuple[Fed, ...]
     same_blocks: tuple[SameBlocks, ...]
     missing: tuple[str, ...]
     conditions: tuple[str, ...] = ()
-    headline: str = ""
-    findings: tuple[str, ...] = ()
+    answer: tuple[Sentence, ...] = ()
+    findings: tuple[Sentence, ...] = ()
+
+    @property
+    def headline(self) -> str:
+        """The answer as one text."""
+        return " ".join(sentence.text for sentence in self.answer)
 
     def difference(
         self, arm: str, reference: str, *, measure: str | None = None, name: str | None = None
@@ -166,9 +202,14 @@ class Comparison(Result):
         found = (r for r in self.ratios if (r.arm, r.reference) == (arm, reference))
         return next(found, None)
 
-    def noise_of(self, measure: str, name: str) -> Noise | None:
-        """The baseline's noise in one measured value."""
-        return next((n for n in self.noise if (n.measure, n.name) == (measure, name)), None)
+    def slices(self, arm: str, *kinds: str) -> list[Difference]:
+        """Differences to the baseline in bits per byte on the slices of these kinds."""
+        return [
+            d
+            for d in self.differences
+            if (d.arm, d.reference, d.measure) == (arm, self.baseline, "bits_per_byte")
+            and d.name.partition("/")[0] in kinds
+        ]
 
     def methods(self) -> list[str]:
         """Arms that are neither the baseline nor a control."""
@@ -182,24 +223,23 @@ class Comparison(Result):
         )
 
     def sentences(self) -> list[str]:
-        """The headline, then every finding."""
-        return [self.headline, *self.findings]
+        """The answer, then every finding."""
+        return [sentence.text for sentence in (*self.answer, *self.findings)]
 
     def table(self) -> pl.DataFrame:
         """Differences, one row a rung and one for the mean over rungs (`all rungs`)."""
         rows = [row for difference in self.differences for row in _difference_rows(difference)]
-        columns = "arm reference measure name rung difference low high smallest_detectable"
-        return _frame(rows, f"{columns} num_pairs verdict")
+        columns = "arm reference measure name rung difference low high num_pairs adjusted_p_value"
+        return _frame(rows, f"{columns} verdict")
 
     def ratio_table(self) -> pl.DataFrame:
         """Compute ratios, one row a rung and one for the mean over rungs (`all rungs`)."""
         rows: list[tuple[Any, ...]] = []
         for ratio in self.ratios:
             pair = (ratio.arm, ratio.reference)
-            rows += [(*pair, r.rung, r.ratio, r.low, r.high, len(r.seeds)) for r in ratio.rungs]
-            num_pairs = sum(len(rung.seeds) for rung in ratio.rungs)
-            rows.append((*pair, ALL_RUNGS, ratio.ratio, ratio.low, ratio.high, num_pairs))
-        return _frame(rows, "arm reference rung ratio low high num_pairs")
+            rows += [(*pair, r.rung, r.ratio, r.low, r.high) for r in ratio.rungs]
+            rows.append((*pair, ALL_RUNGS, ratio.ratio, ratio.low, ratio.high))
+        return _frame(rows, "arm reference rung ratio low high")
 
     def finals_table(self) -> pl.DataFrame:
         """Final values, one row a run and measured value."""
@@ -221,7 +261,7 @@ class Comparison(Result):
 _COLUMN_TYPES = (
     dict.fromkeys(("arm", "reference", "measure", "name", "rung", "verdict"), pl.String)
     | dict.fromkeys(("difference", "ratio", "value", "chance"), pl.Float64)
-    | dict.fromkeys(("low", "high", "smallest_detectable"), pl.Float64)
+    | dict.fromkeys(("low", "high", "adjusted_p_value"), pl.Float64)
     | dict.fromkeys(("seed", "num_pairs"), pl.Int64)
 )
 
@@ -233,10 +273,11 @@ def _frame(rows: list[tuple[Any, ...]], columns: str) -> pl.DataFrame:
 
 def _difference_rows(difference: Difference) -> Iterator[tuple[Any, ...]]:
     what = (difference.arm, difference.reference, difference.measure, difference.name)
-    parts = [(r.rung, r.estimate, r.smallest_detectable, r.verdict) for r in difference.rungs]
-    if difference.overall is not None:
-        smallest = difference.smallest_detectable
-        parts.append((ALL_RUNGS, difference.overall, smallest, difference.verdict))
-    for rung, estimate, smallest, verdict in parts:
-        interval = (estimate.mean, estimate.low, estimate.high)
-        yield (*what, rung, *interval, smallest, estimate.num_pairs, verdict)
+    parts: list[tuple[str, Estimate, float | None, Verdict]] = [
+        (r.rung, r.estimate, None, r.verdict) for r in difference.rungs
+    ]
+    if (overall := difference.overall) is not None:
+        parts.append((ALL_RUNGS, overall, difference.adjusted_p_value, difference.verdict))
+    for rung, found, adjusted, verdict in parts:
+        interval = (found.mean, found.low, found.high)
+        yield (*what, rung, *interval, found.num_pairs, adjusted, verdict)

@@ -120,14 +120,30 @@ class LawFit(Result):
         offset = f"{law.offset:.4g} + " if law.has_offset else ""
         interval = ""
         if "exponent" in law.intervals:
-            low, high = law.intervals["exponent"]
-            interval = f" (exponent {low:.3f} to {high:.3f}, 95 %)"
+            interval = f" (exponent {exponent_interval(law)}, 95 %)"
         warnings = "".join(f"; {warning}" for warning in law.warnings)
         return (
             f"{self.arm}: L({symbol}) = {offset}{law.coefficient:.4g} "
             f"{symbol}^-{law.exponent:.4f}{interval}, {law.num_points} runs of "
             f"{law.num_distinct} sizes{warnings}"
         )
+
+
+def exponent_interval(law: PowerLawFit) -> str:
+    """The 95 % interval of the exponent in words; an end at the bound of the search is open."""
+    if "exponent" not in law.intervals:
+        return ""
+    low, high = law.intervals["exponent"]
+    is_low_open, is_high_open = (_is_at_bound(end) for end in (low, high))
+    if is_low_open and is_high_open:
+        return "not bounded by the data"
+    if is_low_open:
+        return f"below {high:.3f}, no lower end found"
+    return f"above {low:.3f}, no upper end found" if is_high_open else f"{low:.3f} to {high:.3f}"
+
+
+def _is_at_bound(exponent: float) -> bool:
+    return min(abs(math.log(exponent / bound)) for bound in EXPONENT_BOUNDS) < 1e-3
 
 
 def fit(
@@ -157,6 +173,8 @@ def fit(
         for variable, x in zip(VARIABLES, (sizes, flops), strict=True):
             law, reason = None, None
             try:
+                if variable == "parameters":
+                    _require_budgets(sizes, flops)
                 law = fit_power_law(x, losses, num_bootstrap=num_bootstrap, seed=seed)
             except FitError as error:
                 reason = str(error)
@@ -172,6 +190,20 @@ def fit(
                 )
             )
     return laws
+
+
+def _require_budgets(sizes: Floats, flops: Floats) -> None:
+    """Refuse L(N) over runs that all spent the same: the larger ones then read fewer tokens.
+
+    Raises:
+        FitError: naming what to do.
+    """
+    if len(set(sizes)) > 1 and flops.max() <= SAME_SIZE_RATIO * flops.min():
+        raise FitError(
+            "no law of size from runs of equal FLOPs, in which a larger network reads fewer tokens",
+            expected="a budget in tokens, or in tokens a parameter",
+            got=f"{flops.max():.3g} FLOPs at every size",
+        )
 
 
 def laws_to_json(laws: Sequence[LawFit]) -> str:
@@ -282,12 +314,17 @@ def _warnings(
         yield "the offset came out at zero: the data do not show a floor of the loss"
     if len(x) <= 2 + (num_distinct >= MIN_DISTINCT_FOR_OFFSET):
         yield "as many constants as points: the fit is exact and its intervals mean nothing"
-    if min(abs(math.log(exponent / bound)) for bound in EXPONENT_BOUNDS) < 1e-6:
+    if _is_at_bound(exponent):
         yield f"the exponent is at the bound of what is searched ({exponent:g})"
     if x.max() / x.min() < 10:
         yield f"the sizes span a factor of {x.max() / x.min():.2g}, less than a decade"
     for name, (low, high) in intervals.items():
-        if high > 10 * max(low, 0.0):
+        if name == "exponent" and (_is_at_bound(low) or _is_at_bound(high)):
+            yield (
+                "an end of the exponent's interval is the bound of what is searched "
+                f"({EXPONENT_BOUNDS[0]:g} to {EXPONENT_BOUNDS[1]:g}), not evidence"
+            )
+        elif high > 10 * max(low, 0.0):
             yield f"the interval of the {name} spans more than a decade: {low:.3g} to {high:.3g}"
 
 

@@ -1,16 +1,23 @@
-"""Means of paired differences with honest intervals, from few seeds.
+"""Differences of arms with honest intervals, from few seeds.
 
-With two or three seeds the spread seen at one rung says almost nothing: the 95 % factor of
-Student's t is 12.7 with one degree of freedom. So the standard deviation of the paired differences
-is pooled over rungs, df = sum over rungs of (pairs - 1), assuming that a seed moves the difference
-about equally at every rung. The overall effect is the plain mean over the rungs that were run:
-its interval speaks about these rungs, not about rungs in general.
+At each rung the runs are a table, arms x seeds. What a seed does to all arms alike (initial
+weights, shuffles) cancels in a difference of arms, so the noise of a difference is the residual of
+the two-way model `value = arm + seed`, estimated from *all* arms of the rung: with four arms and
+two seeds three degrees of freedom where the pair alone has one. Rungs may differ in their noise:
+the mean over rungs has the sum of their variances, with the degrees of freedom of Welch and
+Satterthwaite (F. E. Satterthwaite, An approximate distribution of estimates of variance
+components, 1946). How often such intervals hold the truth is simulated in
+`benchmarks/verdicts.py`.
+
+The model takes the arms of a rung to be alike in noise. It speaks about the rungs that were run,
+not about rungs in general.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +25,12 @@ from pydantic import BaseModel, ConfigDict
 from scipy import special
 
 CONFIDENCE = 0.95
+LEVEL = 1 - CONFIDENCE
+
+_ROUNDING = 1e-9  # scatter below this share of the values is that of the arithmetic, not of seeds
 
 Values = NDArray[np.float64]
+BySeed = Mapping[int, float]
 
 
 class Result(BaseModel):
@@ -29,12 +40,13 @@ class Result(BaseModel):
 
 
 class Estimate(Result):
-    """A mean with its two-sided 95 % t-interval; None where one seed allows no interval.
+    """A mean with its two-sided 95 % t-interval; None where nothing tells how sure it is.
 
     Attributes:
         standard_error: of the mean.
         p_value: two-sided, of the mean being zero.
-        degrees_of_freedom: of the pooled standard deviation.
+        degrees_of_freedom: of the standard error; not whole where variances were combined.
+        text_share: share of the standard error's square that comes of the choice of held-out text.
     """
 
     mean: float
@@ -43,7 +55,8 @@ class Estimate(Result):
     standard_error: float | None = None
     p_value: float | None = None
     num_pairs: int
-    degrees_of_freedom: int
+    degrees_of_freedom: float
+    text_share: float | None = None
 
     @property
     def excludes_zero(self) -> bool:
@@ -53,15 +66,68 @@ class Estimate(Result):
         return self.low > 0 or self.high < 0
 
 
-def pooled_sd(groups: Sequence[Values]) -> tuple[float | None, int]:
-    """Standard deviation within groups and its degrees of freedom; None without replication."""
-    degrees_of_freedom = sum(len(group) - 1 for group in groups if len(group))
-    if degrees_of_freedom == 0:
-        return None, 0
-    squares = math.fsum(
-        float(((group - group.mean()) ** 2).sum()) for group in groups if len(group)
-    )
-    return math.sqrt(squares / degrees_of_freedom), degrees_of_freedom
+@dataclass(frozen=True)
+class Variance:
+    """An estimated variance. Without degrees of freedom nothing is known of it."""
+
+    value: float
+    degrees_of_freedom: float
+
+    def times(self, factor: float) -> Variance:
+        """The variance of a quantity scaled by the root of this factor."""
+        return Variance(factor * self.value, self.degrees_of_freedom)
+
+    @classmethod
+    def of_sum(cls, parts: Iterable[Variance]) -> Variance:
+        """Of a sum of independent quantities (Welch and Satterthwaite)."""
+        parts = [part for part in parts if part.value > 0]
+        value = math.fsum(part.value for part in parts)
+        if value == 0 or any(part.degrees_of_freedom == 0 for part in parts):
+            return cls(value, 0.0)
+        weights = math.fsum(part.value**2 / part.degrees_of_freedom for part in parts)
+        return cls(value, value**2 / weights)
+
+
+NOTHING_KNOWN = Variance(0.0, 0.0)
+
+
+def residual_variance(arms: Mapping[str, BySeed]) -> Variance:
+    """Variance of a run within a rung, the effects of its arm and of its seed taken out.
+
+    Runs that are missing are left out of a least-squares fit. Nothing is known where no seed is
+    shared, or where all seeds say the same: such runs are no replicates.
+
+    Args:
+        arms: values by seed, of every arm of one rung.
+    """
+    seeds = sorted({seed for by_seed in arms.values() for seed in by_seed})
+    runs = [
+        (a, seeds.index(seed), value)
+        for a, by_seed in enumerate(arms.values())
+        for seed, value in by_seed.items()
+    ]
+    if len(runs) < 2:
+        return NOTHING_KNOWN
+    arm_of_run, seed_of_run, values = (np.array(column) for column in zip(*runs, strict=True))
+    design = np.zeros((len(runs), len(arms) + len(seeds)))
+    design[np.arange(len(runs)), arm_of_run] = 1
+    design[np.arange(len(runs)), len(arms) + seed_of_run] = 1
+    fitted, _, rank, _ = np.linalg.lstsq(design, values, rcond=None)
+    degrees_of_freedom = len(runs) - int(rank)
+    squares = float(((values - design @ fitted) ** 2).sum())
+    floor = (_ROUNDING * float(np.abs(values).max(initial=0.0))) ** 2
+    if degrees_of_freedom == 0 or squares <= floor * len(runs):
+        return NOTHING_KNOWN
+    return Variance(squares / degrees_of_freedom, degrees_of_freedom)
+
+
+def lent(variances: Sequence[Variance]) -> list[Variance]:
+    """A rung whose runs are not replicated borrows the scatter of the others, pooled."""
+    total = math.fsum(each.degrees_of_freedom for each in variances)
+    if total == 0:
+        return list(variances)
+    pooled = math.fsum(each.value * each.degrees_of_freedom for each in variances) / total
+    return [each if each.degrees_of_freedom else Variance(pooled, total) for each in variances]
 
 
 def t_factor(degrees_of_freedom: float) -> float:
@@ -69,67 +135,44 @@ def t_factor(degrees_of_freedom: float) -> float:
     return float(special.stdtrit(degrees_of_freedom, 0.5 + CONFIDENCE / 2))
 
 
-def overall_scale(counts: Sequence[int]) -> float:
-    """Standard error of a plain mean of group means, in units of the common standard deviation."""
-    return math.sqrt(sum(1 / count for count in counts)) / len(counts)
-
-
-def estimates(groups: Mapping[str, Values]) -> tuple[dict[str, Estimate], Estimate]:
-    """The mean of each group and the plain mean over groups, with one pooled deviation.
+def estimate(mean: float, seeds: Variance, *, num_pairs: int, text: Variance | None) -> Estimate:
+    """A mean with its interval.
 
     Args:
-        groups: paired differences by rung, each [pairs] with at least one pair.
+        mean: of paired differences.
+        seeds: variance of the mean over seeds.
+        num_pairs: how many differences it is the mean of.
+        text: variance of the mean over other held-out text, where that is known.
     """
-    assert groups, "no groups"
-    sd, degrees_of_freedom = pooled_sd(list(groups.values()))
-
-    def estimate(mean: float, scale: float, num_pairs: int) -> Estimate:
-        if sd is None:
-            return Estimate(mean=mean, num_pairs=num_pairs, degrees_of_freedom=0)
-        error = sd * scale
-        half_width = t_factor(degrees_of_freedom) * error
-        # Pairs that are all the same leave no doubt, whether of a difference or of none.
-        tail = float(special.stdtr(degrees_of_freedom, -abs(mean) / error)) if error > 0 else 0.0
-        return Estimate(
-            mean=mean,
-            low=mean - half_width,
-            high=mean + half_width,
-            standard_error=error,
-            p_value=2 * tail if error > 0 or mean else 1.0,
-            num_pairs=num_pairs,
-            degrees_of_freedom=degrees_of_freedom,
-        )
-
-    counts = {rung: len(group) for rung, group in groups.items()}
-    means = {rung: float(group.mean()) for rung, group in groups.items()}
-    by_group = {
-        rung: estimate(means[rung], overall_scale([counts[rung]]), counts[rung]) for rung in groups
-    }
-    overall_mean = math.fsum(means.values()) / len(means)
-    num_pairs = sum(counts.values())
-    return by_group, estimate(overall_mean, overall_scale(list(counts.values())), num_pairs)
+    if seeds.degrees_of_freedom == 0:
+        return Estimate(mean=mean, num_pairs=num_pairs, degrees_of_freedom=0)
+    both = Variance.of_sum([seeds, *([text] if text else [])])
+    error = math.sqrt(both.value)
+    half_width = t_factor(both.degrees_of_freedom) * error
+    return Estimate(
+        mean=mean,
+        low=mean - half_width,
+        high=mean + half_width,
+        standard_error=error,
+        p_value=2 * float(special.stdtr(both.degrees_of_freedom, -abs(mean) / error)),
+        num_pairs=num_pairs,
+        degrees_of_freedom=both.degrees_of_freedom,
+        text_share=text.value / both.value if text else None,
+    )
 
 
-def smallest_detectable(sd: float | None, degrees_of_freedom: int, scale: float) -> float | None:
-    """The smallest difference of two unpaired means that noise of this size could not feign.
+def mean_estimate(groups: Sequence[Values]) -> list[Estimate]:
+    """The mean of each group with its interval, the scatter within groups pooled.
 
-    t(0.975, df) x sqrt(2) x sd x scale, with scale = 1/sqrt(n) for one rung of n seeds: the least
-    significant difference. It ignores that pairing may take out shared noise, so it errs towards
-    saying less.
+    Args:
+        groups: values over seeds, each [seeds] with at least one.
     """
-    if sd is None:
-        return None
-    return t_factor(degrees_of_freedom) * math.sqrt(2) * sd * scale
-
-
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Holm's step-down adjusted p-values: the family is wrong anywhere with at most the level.
-
-    Source: S. Holm, A simple sequentially rejective multiple test procedure, 1979.
-    """
-    adjusted, running = {}, 0.0
-    ordered = sorted(p_values, key=lambda name: p_values[name])
-    for position, name in enumerate(ordered):
-        running = max(running, min(1.0, (len(ordered) - position) * p_values[name]))
-        adjusted[name] = running
-    return adjusted
+    within = Variance.of_sum([])
+    degrees_of_freedom = sum(len(group) - 1 for group in groups)
+    if degrees_of_freedom:
+        squares = math.fsum(float(((group - group.mean()) ** 2).sum()) for group in groups)
+        within = Variance(squares / degrees_of_freedom, degrees_of_freedom if squares else 0)
+    return [
+        estimate(float(group.mean()), within.times(1 / len(group)), num_pairs=len(group), text=None)
+        for group in groups
+    ]

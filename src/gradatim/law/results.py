@@ -7,35 +7,46 @@ its name alone.
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
-
-import numpy as np
 
 from gradatim.compute import num_matmul_parameters
 from gradatim.errors import MismatchError, RecordError
+from gradatim.files import hash_json
 from gradatim.law.comparison import Arm, ControlKind, SameBlocks
-from gradatim.law.curve import Curve
-from gradatim.record import tables
+from gradatim.law.text import Blocks
 from gradatim.record.read import Record
+from gradatim.record.spec import RunSpec
 
 Measured = tuple[str, str]  # measure and name, such as ("bits_per_byte", "band/1")
 Run = tuple[str, str, int]  # arm, rung, seed
+Place = tuple[float, str, int]  # multiple of the budget, rung, seed
+
+BALANCED = "balanced"
+"""Beside the slices of a kind, their plain mean: `balanced/level`, else by source, else by band."""
 
 _STEP_TOLERANCE = 1.001  # one step, and the rounding of a sum of steps
+_KINDS = ("level", "source", "band")
 
 
 @dataclass(frozen=True)
 class Result:
-    """One finished run. Values that are not finite are left out; `finals` are at the run's end."""
+    """One finished run, at its end. Values that are not finite are left out.
+
+    Attributes:
+        blocks: its held-out blocks one by one, where it kept them.
+        fed: share of every slice in all that was drawn, and in the last quarter of it.
+    """
 
     record: Record
     finish: Mapping[str, Any]
-    curves: dict[Measured, Curve]
     finals: dict[Measured, float]
     chances: dict[Measured, float | None]
+    blocks: Blocks | None
+    fed: Mapping[str, Mapping[str, float]]
 
     @property
     def step_flops(self) -> float:
@@ -49,20 +60,25 @@ def describe(run: Run) -> str:
     return f"{arm}, rung {rung}, seed {seed}"
 
 
-def read_results(records: Sequence[Record]) -> tuple[dict[Run, Result], set[Run]]:
-    """Finished runs by arm, rung and seed, and which runs are unfinished.
+def read_results(
+    records: Sequence[Record],
+) -> tuple[dict[Run, Result], dict[Place, Result], set[Run]]:
+    """Finished runs, by arm, rung and seed; those at other budgets; and which are unfinished.
 
     Raises:
         MismatchError: two records of one run.
         RecordError: a run was not evaluated at its end.
     """
     results: dict[Run, Result] = {}
+    at_other_budgets: dict[Place, Result] = {}
     unfinished = set()
     for record in sorted(records, key=lambda r: (r.spec.arm, r.spec.rung, r.spec.seed)):
         run = (record.spec.arm, record.spec.rung, record.spec.seed)
-        if record.spec.operation.budget_multiple != 1:
-            continue
-        if record.finish is None:
+        multiple = record.spec.operation.budget_multiple
+        if multiple != 1:
+            if record.finish is not None:
+                at_other_budgets[multiple, run[1], run[2]] = _result(record, record.finish)
+        elif record.finish is None:
             unfinished.add(run)
         elif run in results:
             raise MismatchError(
@@ -73,12 +89,12 @@ def read_results(records: Sequence[Record]) -> tuple[dict[Run, Result], set[Run]
             )
         else:
             results[run] = _result(record, record.finish)
-    return results, unfinished - results.keys()
+    return results, at_other_budgets, unfinished - results.keys()
 
 
 def _result(record: Record, finish: Mapping[str, Any]) -> Result:
-    evaluations = tables.evaluations(record)
-    last_flops = cast("float | None", evaluations["flops"].max())
+    evaluations = record.events("evaluate")
+    last_flops = max((event["flops"] for event in evaluations), default=None)
     step_flops = finish["flops"] / max(1, finish["step"])
     if last_flops is None or finish["flops"] - last_flops > _STEP_TOLERANCE * step_flops:
         raise RecordError(
@@ -87,21 +103,28 @@ def _result(record: Record, finish: Mapping[str, Any]) -> Result:
             expected=f"an evaluation at {finish['flops']:.4g} FLOPs",
             got="none" if last_flops is None else f"the last at {last_flops:.4g}",
         )
-    points: dict[Measured, list[tuple[float, float]]] = defaultdict(list)
-    finals: dict[Measured, float] = {}
-    chances: dict[Measured, float | None] = {}
-    columns = evaluations.select("flops", "measure", "name", "value", "chance")
-    for flops, measure, name, value, chance in columns.iter_rows():
-        chances[measure, name] = chance
-        if value is not None and flops > 0:
-            points[measure, name].append((flops, value))
-            if flops == last_flops:
-                finals[measure, name] = value
-    curves = {
-        measured: Curve(*np.array(sorted(points[measured]), dtype=np.float64).T)
-        for measured in finals
+    last = next(event for event in reversed(evaluations) if event["flops"] == last_flops)
+    values: dict[Measured, float | None] = {
+        ("bits_per_byte", name): value for name, value in last["bits_per_byte"].items()
     }
-    return Result(record, finish, curves, finals, chances)
+    values |= _balanced(last["bits_per_byte"])
+    chances: dict[Measured, float | None] = {}
+    for name, scores in (last.get("tasks") or {}).items():
+        for measure in ("accuracy", "probability"):
+            values[measure, name] = scores[measure]
+            chances[measure, name] = scores["chance"]
+    finals = {measured: value for measured, value in values.items() if value is not None}
+    return Result(record, finish, finals, chances, Blocks.of(last), finish.get("fed") or {})
+
+
+def _balanced(values: Mapping[str, float | None]) -> dict[Measured, float | None]:
+    for kind in _KINDS:
+        names = [name for name in values if name.startswith(f"{kind}/")]
+        known = [value for name in names if (value := values[name]) is not None]
+        if len(known) > 1:
+            mean = math.fsum(known) / len(known) if len(known) == len(names) else None
+            return {("bits_per_byte", f"{BALANCED}/{kind}"): mean}
+    return {}
 
 
 def rungs_by_size(results: Mapping[Run, Result]) -> tuple[str, ...]:
@@ -114,7 +137,9 @@ def rungs_by_size(results: Mapping[Run, Result]) -> tuple[str, ...]:
     return tuple(sorted(sizes, key=lambda rung: sizes[rung]))
 
 
-def require_comparable(results: Mapping[Run, Result]) -> None:
+def require_comparable(
+    results: Mapping[Run, Result], at_other_budgets: Mapping[Place, Result], baseline: str
+) -> None:
     """Refuse runs that differ in more than arm, seed and recipe, or in the compute charged.
 
     Raises:
@@ -124,42 +149,53 @@ def require_comparable(results: Mapping[Run, Result]) -> None:
     first_of_rung: dict[str, Run] = {}
     first_of_arm: dict[tuple[str, str], Run] = {}
     for run, result in results.items():
-        _require_same(run, anyone, results, fields=("store", "evaluation"))
+        what = describe(run)
+        _require_same(result, results[anyone], (what, describe(anyone)), ("store", "evaluation"))
         rung_mate = first_of_rung.setdefault(run[1], run)
-        _require_same(run, rung_mate, results, fields=None)
+        among = (what, describe(rung_mate))
+        _require_same(result, results[rung_mate], among, _fields_but("seed", "recipe"))
         twin = first_of_arm.setdefault(run[:2], run)
-        _require_same(run, twin, results, fields=("recipe",))
+        _require_same(result, results[twin], (what, describe(twin)), ("recipe",))
         charged_flops = float(results[rung_mate].finish["flops"])
         step_flops = max(result.step_flops, results[rung_mate].step_flops)
         if abs(result.finish["flops"] - charged_flops) > _STEP_TOLERANCE * step_flops:
             raise MismatchError(
-                f"unequal compute: {describe(run)} against {describe(rung_mate)}",
+                f"unequal compute: {what} against {describe(rung_mate)}",
                 where=str(result.record.folder),
                 expected=f"{charged_flops:.6g} FLOPs charged, to within one step",
                 got=f"{result.finish['flops']:.6g}",
             )
+    for (multiple, rung, seed), result in at_other_budgets.items():
+        if (baseline, rung) in first_of_arm:
+            twin = first_of_arm[baseline, rung]
+            among = (
+                f"{baseline} at {multiple:g} budgets, rung {rung}, seed {seed}",
+                describe(twin),
+            )
+            _require_same(result, results[twin], among, _fields_but("seed", "budget_flops"))
+
+
+@cache
+def _fields_but(*left_out: str) -> tuple[str, ...]:
+    return tuple(name for name in RunSpec.model_fields if name not in (*left_out, "operation"))
 
 
 def _require_same(
-    run: Run, other: Run, results: Mapping[Run, Result], *, fields: tuple[str, ...] | None
+    result: Result, other: Result, among: tuple[str, str], fields: tuple[str, ...]
 ) -> None:
-    mine, theirs = _content(results[run]), _content(results[other])
-    fields = fields or tuple(name for name in mine if name not in ("seed", "recipe"))
-    differing = [name for name in fields if mine[name] != theirs[name]]
+    mine, theirs = result.record.spec, other.record.spec
+    differing = [name for name in fields if _content(mine, name) != _content(theirs, name)]
     if differing:
         raise MismatchError(
-            f"{describe(run)} and {describe(other)} differ in {', '.join(differing)}",
-            where=str(results[run].record.folder),
+            f"{among[0]} and {among[1]} differ in {', '.join(differing)}",
+            where=str(result.record.folder),
             expected="runs of one study, which differ in arm, seed and recipe alone",
             remedy="Run them again as one study",
         )
 
 
-def _content(result: Result) -> dict[str, Any]:
-    spec = result.record.spec
-    content = dict(spec) | {"store": spec.store.fingerprint}
-    del content["operation"]
-    return content
+def _content(spec: RunSpec, name: str) -> Any:
+    return spec.store.fingerprint if name == "store" else getattr(spec, name)
 
 
 def arms_of(results: Mapping[Run, Result], baseline: str) -> tuple[tuple[Arm, ...], list[str]]:
@@ -172,13 +208,15 @@ def arms_of(results: Mapping[Run, Result], baseline: str) -> tuple[tuple[Arm, ..
     arms, doubts = [], []
     for name, spec in specs.items():
         control = spec.operation.control
+        beside_data = hash_json(spec.recipe.model_dump(mode="json", exclude={"data"}))
+        arm = Arm(name=name, beside_data=beside_data)
         if control is None or control.of not in specs:
-            arms.append(Arm(name=name))
+            arms.append(arm)
         elif specs[control.of].recipe.controls().get(control.kind) == spec.recipe:
             kind = cast(ControlKind, control.kind)
-            arms.append(Arm(name=name, control=kind, method=control.of))
+            arms.append(arm.model_copy(update={"control": kind, "method": control.of}))
         else:
-            arms.append(Arm(name=name))
+            arms.append(arm)
             doubts.append(
                 f"{name} is no {control.kind} control of {control.of}: its recipe says otherwise, "
                 "so it counts as a method of its own"

@@ -1,16 +1,16 @@
-"""A comparison in plain words: one sentence that is true whatever came out, then the findings.
+"""A comparison in plain words: the answer, then the findings.
 
-What may be said about a method depends on two verdicts: against the baseline, and against each of
-its controls. `CLAUSES` is the table of all cases. A difference that is not resolved is never
-turned into "no effect", and a method that beat the baseline is not credited with its idea unless
-it also beat the control that lacks the idea.
+Every sentence is a row of `sentences.SENTENCES`, filled with numbers. Rows that claim something
+are said only of p-values corrected for all such claims; the others tell what was measured. A
+difference that is not resolved is never turned into "no effect", and a method that is better is
+not credited with its idea unless it is also better than the control that lacks the idea.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Literal
 
 from gradatim.law.comparison import (
     HIGHER_IS_BETTER,
@@ -20,57 +20,50 @@ from gradatim.law.comparison import (
     ComputeRatio,
     ControlKind,
     Difference,
+    Sentence,
     Verdict,
 )
-
-Relation = Literal["beaten", "alike", "superior", "open"]
+from gradatim.law.phrases import (
+    decimals_of,
+    gap_of,
+    interval_of,
+    listing,
+    range_of,
+    rungs_of,
+    seeds_of,
+    signed,
+    significant,
+    size_of,
+    what_of,
+)
+from gradatim.law.sentences import say
 
 IDEAS: dict[ControlKind, str] = {
     "shuffled": "the order of difficulty",
     "reversed": "the direction of the order",
 }
 
-# (method against baseline, its control against it) -> clause. `alike`: the control differs from the
-# baseline in the same direction and not from the method; `open`: nothing resolves the two.
-CLAUSES: dict[tuple[Verdict, Relation], str] = {
-    ("better", "beaten"): "its {control} control did worse, by {gap}, so {idea} has a part in it",
-    ("better", "alike"): "its {control} control did as well, so there is no sign that {idea} is "
-    "the cause",
-    ("better", "superior"): "its {control} control did even better, by {gap}, so {idea} is not the "
-    "cause",
-    ("better", "open"): "no difference from its {control} control is resolved, so whether {idea} "
-    "is the cause stays open",
-    ("worse", "beaten"): "its {control} control did even worse, by {gap}, so {idea} is not what "
-    "hurt",
-    ("worse", "alike"): "its {control} control did as badly, so there is no sign that {idea} is "
-    "the cause",
-    ("worse", "superior"): "its {control} control did better than it, by {gap}, so {idea} has a "
-    "part in the harm",
-    ("worse", "open"): "no difference from its {control} control is resolved, so whether {idea} is "
-    "the cause stays open",
-    ("not resolved", "beaten"): "it did better than its {control} control, by {gap}, so {idea} "
-    "matters, but was not shown to pay",
-    ("not resolved", "superior"): "it did worse than its {control} control, by {gap}, so {idea} "
-    "matters, and cost something",
-    ("not resolved", "open"): "nor is that from its {control} control",
-}
+_BARELY = 0.005  # adjusted p-values from here to the level are called only just resolved
+_MANY_TEXT = 1 / 3  # share of the standard error from which the held-out text is too small
+_RECENCY = 0.7  # rank correlation from which gain is said to follow what was read last
+_MOVED = 0.02  # shares that differ by less are not worth a sentence
 
 
-def headline(comparison: Comparison) -> str:
-    """The answer in one sentence: the method with the most to say, and how many others there were.
+def answer(comparison: Comparison) -> Iterator[Sentence]:
+    """The method with the most to say, and how many others there were.
 
-    The first method is the best of those resolved as better; where there is none, the worst of
-    those resolved as worse; where there is none, the one that came out lowest.
+    It is the best of those resolved as better; where there is none, the worst of those resolved as
+    worse; where there is none, the one that came out lowest.
     """
     methods = [m for m in comparison.methods() if comparison.difference(m, comparison.baseline)]
     if not methods:
-        return f"There is nothing to compare: only `{comparison.baseline}` was run."
+        yield say("nothing", baseline=comparison.baseline)
+        return
     first, *others = sorted(methods, key=lambda method: _priority(comparison, method))
-    sentence = method_sentence(comparison, first)
+    yield from about_method(comparison, first)
     if others:
         listed = ", ".join(f"`{method}` {_verdict(comparison, method)}" for method in others)
-        sentence += f" Other methods against `{comparison.baseline}`: {listed}."
-    return sentence
+        yield say("others", baseline=comparison.baseline, listed=listed)
 
 
 def _priority(comparison: Comparison, method: str) -> tuple[int, float]:
@@ -89,163 +82,277 @@ def _verdict(comparison: Comparison, arm: str) -> str:
     return found.verdict if found else "not compared"
 
 
-def method_sentence(comparison: Comparison, method: str) -> str:
-    """What the study says of one method: effect, compute, and what its controls allow to say."""
+def about_method(comparison: Comparison, method: str) -> Iterator[Sentence]:
+    """What the study says of one method: effect, cost, where, and what its controls allow."""
     found = comparison.difference(method, comparison.baseline)
     assert found is not None, method
-    clauses = [effect_clause(found, comparison.ratio(method, comparison.baseline))]
-    if against := [
-        r.rung for r in found.rungs if {r.verdict, found.verdict} == {"better", "worse"}
-    ]:
-        clauses.append(f"at {listing(against)} it was the other way round")
-    if found.verdict != "cannot be judged":
-        controls = comparison.controls(method)
-        clauses += [control_clause(comparison, found, control) for control in controls]
-        if not controls and found.verdict != "not resolved":
-            clauses.append("it was run without controls, so its cause is open")
-    return "; ".join(clauses) + "."
+    yield effect(comparison, found)
+    if found.verdict not in ("better", "worse"):
+        return
+    assert found.adjusted_p_value is not None
+    if found.adjusted_p_value > _BARELY:
+        yield say("barely")
+    opposite: Verdict = "worse" if found.verdict == "better" else "better"
+    if against := [r.rung for r in found.rungs if r.verdict == opposite]:
+        yield say("opposite", rungs=listing(against))
+    if ratio := comparison.ratio(method, comparison.baseline):
+        yield from _ratio(comparison, ratio)
+    if (comparison.measure, comparison.name) == ("bits_per_byte", "all"):
+        yield from _where(comparison, found)
+    controls = comparison.controls(method)
+    for control in controls:
+        yield control_sentence(comparison, found, control)
+    if not controls:
+        yield say("no_controls")
 
 
-def effect_clause(difference: Difference, ratio: ComputeRatio | None) -> str:
-    """The difference from the reference, and the compute ratio where both are resolved."""
-    arm, reference = f"`{difference.arm}`", f"`{difference.reference}`"
-    overall, what = difference.overall, _what(difference)
+def effect(comparison: Comparison, found: Difference) -> Sentence:
+    """The difference of a method from the baseline, resolved or not, and why not."""
+    names = {"arm": found.arm, "reference": found.reference}
+    overall = found.overall
     if overall is None:
-        return f"{arm} cannot be judged: it shares no seed with {reference}"
-    decimals = decimals_of(difference)
-    if difference.verdict == "cannot be judged":
-        return (
-            f"Whether {arm} differs from {reference} cannot be judged: one seed (difference "
-            f"{_signed(overall.mean, decimals)} {what})"
+        return say("unpaired", **names)
+    difference = f"{signed(overall.mean, decimals_of(found))} {what_of(found)}"
+    if found.verdict == "cannot be judged":
+        is_replicated = any(len(rung.seeds) > 1 for rung in found.rungs)
+        return say("same_seeds" if is_replicated else "one_seed", **names, difference=difference)
+    if found.verdict == "not resolved":
+        assert comparison.effect_seen is not None
+        reason = "which includes zero"
+        if overall.excludes_zero:
+            count = len(comparison.methods())
+            reason = f"which excludes zero, but no longer when corrected for {count} methods"
+        return say(
+            "unresolved",
+            **names,
+            seeds=seeds_of(found),
+            rungs=rungs_of(found),
+            difference=difference,
+            interval=interval_of(found),
+            reason=reason,
+            effect=significant(comparison.effect_seen),
         )
-    assert overall.low is not None
-    assert overall.high is not None
-    assert difference.smallest_detectable is not None
-    if difference.verdict == "not resolved":
-        low, high = _signed(overall.low, decimals), _signed(overall.high, decimals)
-        smallest = difference.smallest_detectable
-        corrected = overall.excludes_zero and abs(overall.mean) >= smallest
-        reason = (
-            "which several methods together produce by chance more often than 1 time in 20"
-            if corrected
-            else f"the study could not have told less than {smallest:.{decimals}f} from noise"
-        )
-        return (
-            f"At equal compute, the difference between {arm} and {reference} is not resolved: "
-            f"{_signed(overall.mean, decimals)} {what} (95 % interval {low} to {high}; {reason})"
-        )
+    over = rungs_of(found)
+    if len(found.rungs) > 1:
+        over = f"as the mean over {rungs_of(found)}"
+        if not any(rung.verdict in ("better", "worse") for rung in found.rungs):
+            over += ", at none of which it is resolved alone"
+    else:
+        over = f"at {over}"
     way = "higher" if overall.mean > 0 else "lower"
-    size, interval = _gap(difference)
-    clause = f"At equal compute, {arm} ended {size} {way} than {reference} {interval}"
-    if ratio is None or ratio.verdict != difference.verdict:
-        return clause
-    assert ratio.low is not None
-    assert ratio.high is not None
-    interval = f"(95 % interval {ratio.low:.2f} to {ratio.high:.2f})"
-    same = UNITS[difference.measure] if difference.measure in HIGHER_IS_BETTER else "loss"
-    return f"{clause} and needed {ratio.ratio:.2f} times the compute for the same {same} {interval}"
+    return say("resolved", **names, gap=gap_of(found), way=way, interval=range_of(found), over=over)
 
 
-def control_clause(comparison: Comparison, found: Difference, control: Arm) -> str:
-    """What one control allows to say about the cause of a method's effect."""
+def _ratio(comparison: Comparison, ratio: ComputeRatio) -> Iterator[Sentence]:
+    if ratio.low is None and ratio.high is None:
+        return
+    ends = f"{ratio.low:.2f} to " if ratio.low is not None else "below "
+    ends += f"{ratio.high:.2f}" if ratio.high is not None else ""
+    if ratio.high is None:
+        ends = f"above {ratio.low:.2f}"
+    least, most = ratio.reach
+    beyond = f"less than {least:.2f}" if ratio.high is not None else f"more than {most:.2f}"
+    yield say(
+        "ratio",
+        loss=UNITS[comparison.measure] if comparison.measure in HIGHER_IS_BETTER else "loss",
+        ratio=beyond if ratio.ratio is None else f"{ratio.ratio:.2f}",
+        reference=ratio.reference,
+        interval=f"95 % interval {ends}",
+        multiples=listing([f"{multiple:g}" for multiple in ratio.multiples]),
+    )
+
+
+def _where(comparison: Comparison, found: Difference) -> Iterator[Sentence]:
+    """Harm beside gain, what was read last, and the mean that counts every part once."""
+    kind, parts = _parts(comparison, found.arm)
+    resolved = [d for d in parts if d.verdict in ("better", "worse") and d.overall]
+    resolved.sort(key=lambda d: -abs(d.overall.mean if d.overall else 0.0))
+    harms, gains = ([d for d in resolved if d.verdict == v][:2] for v in ("worse", "better"))
+    key = "harm_and_gain" if harms and gains else "harm" if harms else "gain"
+    if resolved:
+        count = sum(len(comparison.slices(found.arm, each)) for each in (*SLICE_KINDS, "split"))
+        told = {"harms": _told(harms), "gains": _told(gains)}
+        yield say(key, **told, count=count)
+    yield from _recency(comparison, found.arm, kind, [d for d in parts if _kind(d) == kind])
+    for balanced in comparison.slices(found.arm, "balanced"):
+        if balanced.overall is not None and balanced.overall.low is not None:
+            yield say(
+                "balanced",
+                kinds=f"{kind}s",
+                difference=signed(balanced.overall.mean, decimals_of(balanced)),
+                interval=interval_of(balanced),
+            )
+
+
+SLICE_KINDS = ("level", "source", "band")
+"""Of slices of held-out text, those of the coarsest kind first."""
+
+
+def _kind(difference: Difference) -> str:
+    return difference.name.partition("/")[0]
+
+
+def _parts(comparison: Comparison, arm: str) -> tuple[str, list[Difference]]:
+    """The slices of the coarsest kind there is, with text from elsewhere."""
+    for kind in SLICE_KINDS:
+        if found := comparison.slices(arm, kind):
+            return kind, [*found, *comparison.slices(arm, "split")]
+    return "part", comparison.slices(arm, "split")
+
+
+def _told(differences: Sequence[Difference]) -> str:
+    return listing([f"{_slice(d.name)} by {size_of(d)}" for d in differences])
+
+
+def _slice(name: str) -> str:
+    kind, _, rest = name.partition("/")
+    return f"{rest.replace('_', '-')} text" if kind == "split" else f"{kind} {rest}"
+
+
+def _recency(
+    comparison: Comparison, arm: str, kind: str, parts: Sequence[Difference]
+) -> Iterator[Sentence]:
+    """What was read last, beside what was gained."""
+    last = {(fed.arm, fed.name): fed.last_quarter for fed in comparison.fed}
+    rows = [
+        (d, mine, last.get((comparison.baseline, d.name), 0.0))
+        for d in parts
+        if d.overall is not None and (mine := last.get((arm, d.name))) is not None
+    ]
+    moved = [row for row in rows if abs(row[1] - row[2]) >= _MOVED]
+    if not moved:
+        return
+    ends = sorted(moved, key=lambda row: row[1] - row[2])
+    shown = [ends[-1], *([ends[0]] if len(ends) > 1 else [])]
+    shares = [
+        f"{mine:.0%} of {_slice(d.name)} (`{comparison.baseline}` {theirs:.0%})"
+        for d, mine, theirs in shown
+    ]
+    yield say("fed", arm=arm, shares=listing(shares).replace("%", " %"))
+    sign = 1.0 if comparison.measure in HIGHER_IS_BETTER else -1.0
+    gains = [sign * d.overall.mean for d, _, _ in rows if d.overall]
+    correlation = _rank_correlation(gains, [mine - theirs for _, mine, theirs in rows])
+    if len(rows) > 3 and correlation >= _RECENCY:
+        yield say("recency", kinds=f"{kind}s", correlation=f"{correlation:.2f}")
+
+
+def _rank_correlation(left: Sequence[float], right: Sequence[float]) -> float:
+    """Spearman's, of values without ties worth caring for."""
+    ranks = [
+        [sorted(values).index(value) - (len(values) - 1) / 2 for value in values]
+        for values in (left, right)
+    ]
+    squares = [math.fsum(rank * rank for rank in each) for each in ranks]
+    product = math.fsum(a * b for a, b in zip(*ranks, strict=True))
+    return product / math.sqrt(squares[0] * squares[1]) if all(squares) else 0.0
+
+
+def control_sentence(comparison: Comparison, found: Difference, control: Arm) -> Sentence:
+    """What one control allows to say about the cause of a method's resolved effect."""
     assert control.control is not None
+    facts = {"control": control.control, "idea": IDEAS[control.control]}
     gap = comparison.difference(found.arm, control.name)
     if gap is None or gap.overall is None or gap.verdict == "cannot be judged":
-        return f"its {control.control} control cannot be judged"
-    relation = control_relation(gap, found, comparison.difference(control.name, found.reference))
-    return CLAUSES[found.verdict, relation].format(
-        control=control.control, idea=IDEAS[control.control], gap=" ".join(_gap(gap))
-    )
+        return say("control_unjudged", **facts)
+    if gap.verdict == "not resolved":
+        difference = signed(gap.overall.mean, decimals_of(gap))
+        return say("open", **facts, difference=difference, interval=interval_of(gap))
+    relation = "beaten" if gap.verdict == "better" else "superior"
+    return say(f"{found.verdict}_{relation}", **facts, gap=gap_of(gap), interval=range_of(gap))
 
 
-def control_relation(gap: Difference, method: Difference, control: Difference | None) -> Relation:
-    """How a control stands to its method.
-
-    Args:
-        gap: method minus control.
-        method: method minus baseline.
-        control: control minus baseline.
-    """
-    if gap.verdict == "better":
-        return "beaten"
-    if gap.verdict == "worse":
-        return "superior"
-    if control is not None and control.verdict == method.verdict != "not resolved":
-        return "alike"
-    return "open"
-
-
-def findings(comparison: Comparison) -> Iterator[str]:
-    """Everything else worth a sentence: rungs, slices, controls, noise, blocks, what is missing."""
-    yield from _noise_finding(comparison)
+def findings(comparison: Comparison) -> Iterator[Sentence]:
+    """Everything else worth a sentence: noise, rungs, slices, controls, blocks, what is missing."""
+    yield from _noise(comparison)
+    said = {sentence.text for sentence in comparison.answer}
     for method in comparison.methods():
-        if comparison.difference(method, comparison.baseline):
-            sentence = method_sentence(comparison, method)
-            if sentence != comparison.headline:
-                yield sentence
-            yield from _rung_findings(comparison, method)
-            yield from _slice_findings(comparison, method)
+        found = comparison.difference(method, comparison.baseline)
+        if found is None:
+            continue
+        yield from (s for s in about_method(comparison, method) if s.text not in said)
+        yield from _text_share(found)
+        yield from _by_rung(found)
+        yield from _slice_findings(comparison, method)
     for arm in comparison.arms:
-        found = comparison.difference(arm.name, comparison.baseline)
-        if arm.method is not None and found is not None:
-            yield effect_clause(found, comparison.ratio(arm.name, comparison.baseline)) + "."
+        if arm.method is not None:
+            for pair in ((arm.name, comparison.baseline), (arm.method, arm.name)):
+                yield from _described(comparison.difference(*pair))
     yield from block_sentences(comparison)
     if comparison.missing:
-        yield f"Missing: {'; '.join(comparison.missing)}."
+        yield say("missing", clauses="; ".join(comparison.missing))
     for clause in comparison.conditions:
-        yield f"{clause}."
+        yield say("conditions", clause=clause)
 
 
-def _noise_finding(comparison: Comparison) -> Iterator[str]:
-    noise = comparison.noise_of(comparison.measure, comparison.name)
-    if noise is None or noise.sd is None or noise.smallest_detectable is None:
-        yield (
-            f"`{comparison.baseline}` was run with one seed, so nothing is known about noise: run "
-            "at least two seeds, three for a claim."
-        )
+def _noise(comparison: Comparison) -> Iterator[Sentence]:
+    known = [noise for noise in comparison.noise if noise.sd is not None]
+    if not known:
+        yield say("noise_unknown")
         return
     unit = UNITS.get(comparison.measure, comparison.measure)
-    yield (
-        f"The replicated `{comparison.baseline}` scatters between seeds by {noise.sd:.2g} {unit} "
-        f"(standard deviation, {_counted(noise.degrees_of_freedom, 'degree')} of freedom); over "
-        f"all rungs a difference below {noise.smallest_detectable:.2g} is called not resolved."
+    yield say(
+        "noise",
+        sds=listing([f"{significant(n.sd or 0)} at {n.rung}" for n in known]),
+        unit=unit,
+        degrees=f"{listing([f'{n.degrees_of_freedom:g}' for n in known])} degrees of freedom",
     )
+    if comparison.effect_seen is not None:
+        yield say("seen", effect=significant(comparison.effect_seen), unit=unit)
 
 
-def _rung_findings(comparison: Comparison, method: str) -> Iterator[str]:
-    found = comparison.difference(method, comparison.baseline)
-    assert found is not None
+def _text_share(found: Difference) -> Iterator[Sentence]:
+    if found.overall is not None and found.overall.text_share is not None:
+        share = math.sqrt(found.overall.text_share)
+        key = "text_large" if share > _MANY_TEXT else "text"
+        yield say(key, share=f"{share:.0%}".replace("%", " %"), **_names(found))
+
+
+def _names(found: Difference) -> dict[str, str]:
+    return {"arm": found.arm, "reference": found.reference}
+
+
+def _by_rung(found: Difference) -> Iterator[Sentence]:
     if len(found.rungs) > 1:
-        decimals = decimals_of(found)
         listed = ", ".join(
-            f"{r.rung} {_signed(r.estimate.mean, decimals)} ({r.verdict})" for r in found.rungs
+            f"{r.rung} {signed(r.estimate.mean, decimals_of(found))} ({r.verdict})"
+            for r in found.rungs
         )
-        yield f"`{method}` minus `{comparison.baseline}` by rung: {listed}."
+        yield say("by_rung", **_names(found), listed=listed)
 
 
-def _slice_findings(comparison: Comparison, method: str) -> Iterator[str]:
-    """Which bands, levels, sources and tasks got better or worse; intervals are uncorrected."""
+def _described(found: Difference | None) -> Iterator[Sentence]:
+    if found is not None and found.overall is not None and found.overall.low is not None:
+        difference = signed(found.overall.mean, decimals_of(found))
+        yield say("described", **_names(found), difference=difference, interval=interval_of(found))
+
+
+def _slice_findings(comparison: Comparison, method: str) -> Iterator[Sentence]:
+    """Which bands, levels, sources and tasks got better or worse."""
     slices = [
         d
         for d in comparison.differences
         if (d.arm, d.reference) == (method, comparison.baseline)
         and (d.measure, d.name) != (comparison.measure, comparison.name)
+        and d.adjusted_p_value is not None
     ]
     for measure in dict.fromkeys(d.measure for d in slices):
+        family = [d for d in slices if d.measure == measure]
         for verdict in ("better", "worse"):
-            names = [d.name for d in slices if (d.measure, d.verdict) == (measure, verdict)]
-            if names:
-                yield (
-                    f"`{method}` is {verdict} than `{comparison.baseline}` in "
-                    f"{UNITS.get(measure, measure)} on {listing(names)} (each by its own interval, "
-                    f"of {sum(d.measure == measure for d in slices)} looked at)."
+            if names := [d.name for d in family if d.verdict == verdict]:
+                yield say(
+                    "slices",
+                    **_names(family[0]),
+                    verdict=verdict,
+                    unit=UNITS.get(measure, measure),
+                    listed=listing(names),
+                    count=len(family),
                 )
 
 
-def block_sentences(comparison: Comparison) -> list[str]:
+def block_sentences(comparison: Comparison) -> list[Sentence]:
     """Which arms saw the same blocks, wherever they were run with the same rung and seed."""
-    places = comparison.same_blocks
-    if not places or len(comparison.arms) < 2:
+    places = [place for place in comparison.same_blocks if len([*chain(*place.groups)]) > 1]
+    if not places:
         return []
     found: list[set[str]] = []
     groups = dict.fromkeys(group for place in places for group in place.groups)
@@ -258,52 +365,11 @@ def block_sentences(comparison: Comparison) -> list[str]:
         if len(arms) > 1 and is_always and not any(arms <= larger for larger in found):
             found.append(arms)
     if not found:
-        return ["The arms saw different multisets of blocks, not only different orders."]
-    named = [[f"`{arm.name}`" for arm in comparison.arms if arm.name in arms] for arms in found]
-    return [
-        f"{listing(names)} saw the same multiset of blocks at every rung and seed (equal hashes), "
-        "and differ in their order alone."
-        for names in named
-    ]
-
-
-def _what(difference: Difference) -> str:
-    unit = UNITS.get(difference.measure, difference.measure)
-    return unit if difference.name == "all" else f"{unit} on {difference.name}"
-
-
-def decimals_of(difference: Difference) -> int:
-    """Three, or four where the interval is finer than that."""
-    overall = difference.overall
-    if overall is None or overall.low is None or overall.high is None:
-        return 3
-    return 4 if (overall.high - overall.low) / 2 < 0.0025 else 3
-
-
-def _gap(difference: Difference) -> tuple[str, str]:
-    """Size of a resolved difference, and its interval, without sign."""
-    overall, decimals = difference.overall, decimals_of(difference)
-    assert overall is not None
-    assert overall.low is not None
-    assert overall.high is not None
-    nearest, farthest = sorted((abs(overall.low), abs(overall.high)))
-    return (
-        f"{abs(overall.mean):.{decimals}f} {_what(difference)}",
-        f"(95 % interval {nearest:.{decimals}f} to {farthest:.{decimals}f})",
-    )
-
-
-def _signed(value: float, decimals: int) -> str:
-    text = f"{abs(value):.{decimals}f}"
-    if float(text) == 0:
-        return text
-    return f"−{text}" if value < 0 else f"+{text}"
-
-
-def listing(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join([*filter(None, [", ".join(names[:-1])]), *names[-1:]])
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+        return [say("other_blocks")]
+    sentences = []
+    for names_of_group in found:
+        them = [arm for arm in comparison.arms if arm.name in names_of_group]
+        is_order_alone = len({arm.beside_data for arm in them}) == 1
+        key = "order_alone" if is_order_alone else "same_blocks"
+        sentences.append(say(key, arms=listing([f"`{arm.name}`" for arm in them])))
+    return sentences

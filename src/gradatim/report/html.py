@@ -22,7 +22,7 @@ from markupsafe import Markup, escape
 
 from gradatim import __version__
 from gradatim.files import write_whole
-from gradatim.law.wording import listing
+from gradatim.law.phrases import listing
 from gradatim.report.parts import Tables
 from gradatim.report.wording import capitalised
 

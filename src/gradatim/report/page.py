@@ -19,6 +19,7 @@ from gradatim.report.reproduce import reproduction, samples
 from gradatim.report.results import (
     curve_figures,
     difference_figures,
+    fed_table,
     key_results,
     law_results,
     page_decimals,
@@ -58,9 +59,9 @@ def report(
     Raises:
         RecordError: there are no records.
     """
-    records = [record for record in records if record.spec.operation.budget_multiple == 1]
     if not records:
         raise RecordError("no runs to report on", where=str(path), expected="at least one record")
+    every, records = records, [r for r in records if r.spec.operation.budget_multiple == 1]
     tables, arms = study_tables(records, comparison, laws, feeding), arms_of(comparison)
     slices = slice_colours(len({row["label"] for row in feeding}))
     colours = colour_rules(arm=[style.colours for style in arms.styles], slice=slices)
@@ -71,16 +72,16 @@ def report(
         tables=tables,
         title=title or "A study of curricula at equal compute",
         baseline=comparison.baseline,
-        noise=comparison.noise_of(comparison.measure, comparison.name),
         measure=UNITS.get(comparison.measure, comparison.measure),
         number=partial(number, decimals=page_decimals(comparison)),
         arms={style.name: (place, style) for place, style in enumerate(arms.styles)},
         sections={
-            "answer": _answer(records, comparison, missing),
+            "answer": _answer(every, comparison, missing),
             "results": key_results(comparison, tables, arms),
             "curves": curve_figures(comparison, tables, arms),
             "differences": difference_figures(comparison, tables, arms),
             "slices": slice_figures(comparison, tables, arms),
+            "fed": fed_table(comparison),
             "tasks": task_results(comparison, tables, arms),
             "laws": law_results(laws, tables, arms),
             "feeding": feeding_proof(records, comparison, tables, arms),
@@ -94,29 +95,16 @@ def report(
 def _answer(
     records: Sequence[Record], comparison: Comparison, missing: Sequence[str]
 ) -> dict[str, Any]:
-    """The first clause of the headline large, what its controls say below, then the facts."""
-    headline, rest = first_clause(comparison.headline)
-    said = ("The replicated ", "Missing:")  # in the sentence below the headline, and in `missing`
-    findings = [text for text in comparison.findings if not text.startswith(said)]
+    """The first sentence of the answer large, the others below, then the facts."""
+    headline, *rest = (sentence.text for sentence in comparison.answer)
     unknown = [text for text in comparison.missing if not _is_known(text, missing)]
     return {
         "headline": headline,
-        "rest": rest,
-        "findings": [text for text in findings if not comparison.headline.startswith(text[:-1])],
+        "rest": " ".join(rest),
+        "findings": [found.text for found in comparison.findings if found.key != "missing"],
         "missing": [*missing, *unknown],
         "facts": _facts(records, comparison),
     }
-
-
-def first_clause(sentence: str) -> tuple[str, str]:
-    """The part before the first semicolon that stands in no bracket, and the rest, as sentences."""
-    depth = 0
-    for place, character in enumerate(sentence):
-        depth += (character == "(") - (character == ")")
-        if character == ";" and depth == 0:
-            rest = sentence[place + 1 :].lstrip()
-            return f"{sentence[:place]}.", f"{rest[:1].upper()}{rest[1:]}"
-    return sentence, ""
 
 
 def _is_known(text: str, others: Sequence[str]) -> bool:
@@ -130,8 +118,10 @@ def _is_known(text: str, others: Sequence[str]) -> bool:
 def _facts(records: Sequence[Record], comparison: Comparison) -> list[tuple[str, str]]:
     finished = [(record, record.finish) for record in records if record.finish]
     spent = sum(finish.get("flops") or 0.0 for _, finish in finished)
+    other = [r for r, _ in finished if r.spec.operation.budget_multiple != 1]
+    beside = f", {len(other)} of them at other budgets" if other else ""
     return [
-        ("Runs finished", str(len(finished))),
+        ("Runs finished", f"{len(finished)}{beside}"),
         ("Arms", str(len(comparison.arms))),
         ("Rungs", ", ".join(comparison.rungs)),
         ("Seeds", str(len({record.spec.seed for record in records}))),

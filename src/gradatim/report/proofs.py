@@ -105,7 +105,7 @@ def feeding_proof(
         "consumed": _consumed_table(comparison, consumed, arms) if consumed else None,
         "checked": checked,
         "off_plan": where(checked, matches_plan=False),
-        "same_blocks": block_sentences(comparison),
+        "same_blocks": [sentence.text for sentence in block_sentences(comparison)],
     }
 
 

@@ -7,9 +7,10 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from gradatim.law.comparison import ALL_RUNGS, Comparison
-from gradatim.law.fit import LawFit
-from gradatim.law.wording import decimals_of, listing
+from gradatim.law.comparison import ALL_RUNGS, Comparison, Difference
+from gradatim.law.fit import LawFit, exponent_interval
+from gradatim.law.phrases import decimals_of, listing
+from gradatim.law.wording import SLICE_KINDS
 from gradatim.report.figures import Axis, Spec, intervals, trends
 from gradatim.report.palette import Arms
 from gradatim.report.parts import Figure, Rows, Table, Tables, columns
@@ -31,8 +32,8 @@ _MEASURES = {"accuracy": "accuracy", "probability": "probability of the right an
 _COMPARED = [
     *columns("number", "Difference", "95 % interval"),
     *columns("verdict", "Verdict"),
-    *columns("number", "Compute ratio", "95 % interval"),
 ]
+_RATIO = columns("number", "Compute ratio", "95 % interval")
 _LAWS = {
     "parameters": ("L(N)", "Loss against size", "parameters N"),
     "compute": ("L(C)", "Loss against compute", "compute C, FLOPs"),
@@ -49,7 +50,7 @@ def page_decimals(comparison: Comparison) -> int:
 def key_results(comparison: Comparison, tables: Tables, arms: Arms) -> dict[str, Any]:
     """Every arm at every rung against the baseline, and every method against its controls."""
     headline = where(tables["summary"], measure=comparison.measure, name=comparison.name)
-    compared = _compared(comparison, headline, tables["ratios"])
+    compared = _compared(comparison, headline)
     against_controls = [
         [method, control.name, *compared(method, control.name, ALL_RUNGS)]
         for method in comparison.methods()
@@ -67,31 +68,45 @@ def key_results(comparison: Comparison, tables: Tables, arms: Arms) -> dict[str,
         forest = Figure("plot-forest", "", label, spec, is_wide=True)
     return {
         "forest": forest,
-        "arms": _key_table(comparison, compared),
+        "arms": _key_table(comparison, compared, tables["ratios"]),
+        "has_ratios": bool(tables["ratios"]),
         "controls": Table(title, [*pair, *_COMPARED], {"": against_controls}),
     }
 
 
-def _compared(comparison: Comparison, differences: Rows, ratios: Rows) -> Compared:
+def _compared(comparison: Comparison, differences: Rows) -> Compared:
     """What gives the cells under `_COMPARED` for an arm, its reference and a rung."""
     decimals, place = page_decimals(comparison), itemgetter("arm", "reference", "rung")
-    difference_at, ratio_at = ({place(row): row for row in rows} for rows in (differences, ratios))
+    difference_at = {place(row): row for row in differences}
 
     def cells(*where: str) -> list[str]:
-        found, ratio = difference_at.get(where, {}), ratio_at.get(where, {})
+        found = difference_at.get(where, {})
         return [
             signed(found.get("difference"), decimals),
             interval(found.get("low"), found.get("high"), decimals, sign=True),
             found.get("verdict", "cannot be judged"),
-            number(ratio.get("ratio"), 2),
-            interval(ratio.get("low"), ratio.get("high"), 2),
         ]
 
     return cells
 
 
-def _key_table(comparison: Comparison, compared: Compared) -> Table:
+def _ratio_cells(ratio: dict[str, Any] | None) -> list[str]:
+    """The compute ratio; an end beyond the budgets that were run is left open."""
+    if ratio is None or ratio["low"] is ratio["high"] is None:
+        return [MISSING, MISSING]
+    low, high = (number(ratio[end], 2) if ratio[end] else "…" for end in ("low", "high"))
+    return [number(ratio["ratio"], 2), f"[{low}, {high}]"]
+
+
+def _key_table(comparison: Comparison, compared: Compared, ratios: Rows) -> Table:
     """Arms against the baseline, rung by rung, then over all."""
+    ratio_at = {(row["arm"], row["rung"]): row for row in ratios}
+
+    def cells(arm: str, rung: str) -> list[str]:
+        beside = _ratio_cells(ratio_at.get((arm, rung))) if ratios else []
+        return [*compared(arm, baseline, rung), *beside]
+
+    heads = [*_COMPARED, *(_RATIO if ratios else [])]
     baseline, decimals = comparison.baseline, page_decimals(comparison)
     finals = {
         (final.arm, final.rung): number(final.mean, decimals)
@@ -101,18 +116,14 @@ def _key_table(comparison: Comparison, compared: Compared) -> Table:
     others = [arm.name for arm in comparison.arms if arm.name != baseline]
     groups = {}
     for rung in comparison.rungs:
-        first = [baseline, finals.get((baseline, rung), MISSING), *[""] * len(_COMPARED)]
+        first = [baseline, finals.get((baseline, rung), MISSING), *[""] * len(heads)]
         groups[f"Rung {rung}"] = [first] + [
-            [arm, finals[arm, rung], *compared(arm, baseline, rung)]
-            for arm in others
-            if (arm, rung) in finals
+            [arm, finals[arm, rung], *cells(arm, rung)] for arm in others if (arm, rung) in finals
         ]
     if over_all := [arm for arm in others if comparison.difference(arm, baseline)]:
-        groups["Mean over rungs"] = [
-            [arm, "", *compared(arm, baseline, ALL_RUNGS)] for arm in over_all
-        ]
-    heads = [*columns("arm", "Arm"), *columns("number", "Bits per byte"), *_COMPARED]
-    return Table("Every arm at every rung", heads, groups)
+        groups["Mean over rungs"] = [[arm, "", *cells(arm, ALL_RUNGS)] for arm in over_all]
+    first_heads = [*columns("arm", "Arm"), *columns("number", "Bits per byte")]
+    return Table("Every arm at every rung", [*first_heads, *heads], groups)
 
 
 def _rung_figures(
@@ -183,6 +194,41 @@ def slice_figures(comparison: Comparison, tables: Tables, arms: Arms) -> dict[st
         label = f"Final difference to {comparison.baseline} {heading.lower()}"
         figures[heading] = _rung_figures(comparison.rungs, found, kind, label, draw)
     return figures
+
+
+def fed_table(comparison: Comparison) -> Table:
+    """Differences by slice beside what was read last, of every method."""
+    last = {(fed.arm, fed.name): fed.last_quarter for fed in comparison.fed}
+    groups = {}
+    for method in comparison.methods():
+        kind = next((k for k in SLICE_KINDS if comparison.slices(method, k)), None)
+        found = [d for d in comparison.slices(method, kind or "") if d.overall is not None]
+        if any((method, d.name) in last for d in found):
+            groups[method] = [
+                [
+                    d.name.replace("/", " "),
+                    signed(d.overall.mean if d.overall else None),
+                    interval(*_ends(d), sign=True),
+                    d.verdict,
+                    *(
+                        percent(last.get((arm, d.name), 0.0))
+                        for arm in (method, comparison.baseline)
+                    ),
+                ]
+                for d in found
+            ]
+    heads = [
+        *columns("text", "Slice"),
+        *columns("number", "Difference", "95 % interval"),
+        *columns("verdict", "Verdict"),
+        *columns("number", "Read in the last quarter", f"by {comparison.baseline}"),
+    ]
+    return Table("Gained where it read last?", heads, groups)
+
+
+def _ends(difference: Difference) -> tuple[float | None, float | None]:
+    overall = difference.overall
+    return (overall.low, overall.high) if overall else (None, None)
 
 
 def task_results(comparison: Comparison, tables: Tables, arms: Arms) -> dict[str, Any] | None:
@@ -261,7 +307,7 @@ def _law_row(fit: LawFit) -> list[str]:
         number(fit.law.offset) if fit.law.has_offset else "0 (not fitted)",
         f"{fit.law.coefficient:.3g}",
         number(fit.law.exponent),
-        interval(*fit.law.intervals.get("exponent", (None, None))),
+        exponent_interval(fit.law) or MISSING,
         f"{fit.law.rmse_log:.2g}",
         str(fit.law.num_points),
     ]

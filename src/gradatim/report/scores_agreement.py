@@ -20,7 +20,7 @@ from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
 from scipy.spatial.distance import squareform
 from scipy.stats import rankdata
 
-from gradatim.law.wording import listing
+from gradatim.law.phrases import listing
 from gradatim.report.scores_count import Census, priorities, values_of
 from gradatim.report.scores_folder import Metric, ScoresFolder
 from gradatim.report.wording import number

@@ -1,8 +1,8 @@
 """Records to tidy tables: every number the page of a study plots, one row an observation.
 
 Pairing is by rung and seed, and by the index of the evaluation point, which is at the same progress
-for every arm. Intervals are those of `law.interval`: 95 %, Student's t, the deviation pooled over
-rungs. Each table is also written as CSV beside the page.
+for every arm. Intervals are those of `law.interval`: 95 %, Student's t, with the scatter of all
+arms of a rung. Each table is also written as CSV beside the page.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from gradatim.law.comparison import ALL_RUNGS, HIGHER_IS_BETTER, Comparison
+from gradatim.law.comparison import ALL_RUNGS, HIGHER_IS_BETTER, Comparison, FinalScore
 from gradatim.law.fit import LawFit
-from gradatim.law.interval import estimates
+from gradatim.law.interval import estimate, mean_estimate, residual_variance
 from gradatim.record.read import Record
 from gradatim.report.parts import Rows, Tables
 
@@ -37,8 +37,9 @@ def study_tables(
         "finals": comparison.finals_table().to_dicts(),
         "curves": points,
         "differences": paired,
-        "difference_means": difference_means(paired),
+        "difference_means": difference_means(points, comparison.baseline),
         "slices": slices(comparison),
+        "fed": [fed.model_dump() for fed in comparison.fed],
         "tasks": tasks(comparison),
         "law_points": law_points(laws),
         "law_curves": law_curves(laws),
@@ -64,34 +65,6 @@ def means(rows: Rows, *, by: Sequence[str], of: Sequence[str]) -> Rows:
         known = {name: [row[name] for row in group if row[name] is not None] for name in of}
         mean = {name: sum(them) / len(them) if them else None for name, them in known.items()}
         found.append(dict(zip(by, key, strict=True)) | mean)
-    return found
-
-
-def with_intervals(rows: Rows, *, by: Sequence[str], value: str, beside: str) -> Rows:
-    """Means over seeds with a 95 % interval, the deviation pooled over rungs within each group.
-
-    Args:
-        rows: columns rung, `by`, `value` and `beside`; one row a seed.
-        by: what makes a group.
-        value: the column to average.
-        beside: a column to average without an interval.
-
-    Returns:
-        Columns `by`, rung, `value`, low, high, num_pairs, `beside`.
-    """
-    groups: dict[tuple[Any, ...], dict[str, list[dict[str, Any]]]] = {}
-    for row in rows:
-        if row[value] is not None:
-            group = groups.setdefault(tuple(row[name] for name in by), {})
-            group.setdefault(row["rung"], []).append(row)
-    found = []
-    for key, group in groups.items():
-        samples = {rung: np.array([row[value] for row in them]) for rung, them in group.items()}
-        for rung, estimate in estimates(samples)[0].items():
-            ends = {"low": estimate.low, "high": estimate.high, "num_pairs": estimate.num_pairs}
-            (other,) = means(group[rung], by=["rung"], of=[beside])
-            place = dict(zip(by, key, strict=True)) | {"rung": rung}
-            found.append(place | {value: estimate.mean} | ends | {beside: other[beside]})
     return found
 
 
@@ -129,15 +102,33 @@ def differences(curves: Rows, baseline: str) -> Rows:
     return rows
 
 
-def difference_means(differences: Rows) -> Rows:
-    """Mean paired difference with its interval at every point.
+def difference_means(curves: Rows, baseline: str) -> Rows:
+    """Mean paired difference to the baseline with its interval at every point.
 
     Returns:
-        Columns arm, point, rung, difference, low, high, num_pairs, progress.
+        Columns arm, rung, point, progress, difference, low, high, num_pairs.
     """
-    by = ["arm", "point"]
-    found = with_intervals(differences, by=by, value="difference", beside="progress")
-    return sorted(found, key=itemgetter("arm", "rung", "point"))
+    places: dict[tuple[str, int], dict[str, dict[int, float]]] = {}
+    progress = {(row["arm"], row["rung"], row["point"]): row["progress"] for row in curves}
+    for row in curves:
+        if row["bits_per_byte"] is not None:
+            arms = places.setdefault((row["rung"], row["point"]), {})
+            arms.setdefault(row["arm"], {})[row["seed"]] = row["bits_per_byte"]
+    rows = []
+    for (rung, point), arms in places.items():
+        variance = residual_variance(arms)
+        for arm, values in arms.items():
+            reference = arms.get(baseline, {})
+            if arm == baseline or not (pairs := [s for s in values if s in reference]):
+                continue
+            mean = sum(values[seed] - reference[seed] for seed in pairs) / len(pairs)
+            scaled = variance.times(2 / len(pairs))
+            found = estimate(mean, scaled, num_pairs=len(pairs), text=None)
+            place = {"arm": arm, "rung": rung, "point": point}
+            ends = {"low": found.low, "high": found.high, "num_pairs": len(pairs)}
+            at = {"progress": progress[arm, rung, point]}
+            rows.append(place | at | {"difference": mean} | ends)
+    return sorted(rows, key=itemgetter("arm", "rung", "point"))
 
 
 def slices(comparison: Comparison) -> Rows:
@@ -163,14 +154,20 @@ def tasks(comparison: Comparison) -> Rows:
     Returns:
         Columns arm, split, slice (the level), measure, rung, value, low, high, num_pairs, chance.
     """
-    finals = []
-    for row in comparison.finals_table().to_dicts():
-        if row["measure"] in HIGHER_IS_BETTER:
-            split, _, level = row["name"].rpartition("/")
-            finals.append(row | {"split": split, "slice": level})
-    by = ["arm", "split", "slice", "measure"]
-    found = with_intervals(finals, by=by, value="value", beside="chance")
-    return sorted(found, key=itemgetter("split", "measure", "slice"))
+    groups: dict[tuple[str, str, str], list[FinalScore]] = {}
+    for final in comparison.finals:
+        if final.measure in HIGHER_IS_BETTER:
+            groups.setdefault((final.measure, final.name, final.rung), []).append(final)
+    rows = []
+    for (measure, name, rung), finals in groups.items():
+        split, _, level = name.rpartition("/")
+        place = {"split": split, "slice": level, "measure": measure, "rung": rung}
+        found = mean_estimate([np.array(final.values) for final in finals])
+        for final, mean in zip(finals, found, strict=True):
+            ends = {"low": mean.low, "high": mean.high, "num_pairs": mean.num_pairs}
+            value = {"value": mean.mean} | ends | {"chance": final.chance}
+            rows.append({"arm": final.arm} | place | value)
+    return sorted(rows, key=itemgetter("split", "measure", "slice"))
 
 
 def law_points(laws: Sequence[LawFit]) -> Rows:

@@ -1,0 +1,97 @@
+"""Many claims in one report, and 5 % as the chance that any of them is false.
+
+The level is shared among the methods; what a method has not used, because its difference from the
+baseline is resolved, goes on to its own controls, and from those to the other methods. So a claim
+about the cause of an effect is made only where there is an effect, and one method alone keeps the
+whole level. Source: F. Bretz, W. Maurer, W. Brannath, M. Posch, A graphical approach to
+sequentially rejective multiple test procedures, Statistics in Medicine 28, 2009.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+Claim = tuple[str, str]  # arm and reference
+Weights = dict[Claim, float]
+
+
+def adjusted_p_values(
+    p_values: Mapping[Claim, float], baseline: str, controls: Mapping[str, Sequence[str]]
+) -> dict[Claim, float]:
+    """The p-value of every claim, corrected for all that were looked at.
+
+    Args:
+        p_values: of methods against the baseline and of methods against their controls.
+        baseline: what methods are compared with first.
+        controls: of every method, those it is compared with.
+    """
+    methods = [(method, baseline) for method in controls if (method, baseline) in p_values]
+    own = {
+        method: [(method, control) for control in controls[method] if (method, control) in p_values]
+        for method, _ in methods
+    }
+    weights: Weights = {claim: 1 / len(methods) for claim in methods}
+    weights |= {claim: 0.0 for claims in own.values() for claim in claims}
+    heirs: dict[Claim, Weights] = {}
+    for claim in methods:
+        others = [other for other in methods if other != claim]
+        mine = own[claim[0]]
+        heirs[claim] = _shared(mine or others)
+        for control in mine:
+            siblings = [other for other in mine if other != control]
+            parts = [heir for heir in (siblings, others) if heir]
+            heirs[control] = {
+                heir: weight / len(parts)
+                for part in parts
+                for heir, weight in _shared(part).items()
+            }
+    return _rejected_in_turn(p_values, weights, heirs)
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Holm's step-down adjusted p-values: the family is wrong anywhere with at most the level.
+
+    Source: S. Holm, A simple sequentially rejective multiple test procedure, 1979.
+    """
+    adjusted, running = {}, 0.0
+    ordered = sorted(p_values, key=lambda name: p_values[name])
+    for position, name in enumerate(ordered):
+        running = max(running, min(1.0, (len(ordered) - position) * p_values[name]))
+        adjusted[name] = running
+    return adjusted
+
+
+def _shared(claims: Sequence[Claim]) -> Weights:
+    return {claim: 1 / len(claims) for claim in claims}
+
+
+def _rejected_in_turn(
+    p_values: Mapping[Claim, float], weights: Weights, heirs: dict[Claim, Weights]
+) -> dict[Claim, float]:
+    adjusted = dict.fromkeys(weights, 1.0)
+    running = 0.0
+    while open_claims := {claim: weight for claim, weight in weights.items() if weight > 0}:
+        claim = min(open_claims, key=lambda each: p_values[each] / weights[each])
+        running = max(running, min(1.0, p_values[claim] / weights[claim]))
+        adjusted[claim] = running
+        weight, inherits = weights.pop(claim), heirs.pop(claim)
+        for other in weights:
+            weights[other] += weight * inherits.get(other, 0.0)
+        heirs = {other: _rewired(heirs, claim, inherits, other) for other in heirs}
+    return adjusted
+
+
+def _rewired(
+    heirs: Mapping[Claim, Weights], gone: Claim, inherits: Weights, claim: Claim
+) -> Weights:
+    """What a claim hands on once another is gone: that one's share goes to its own heirs."""
+    mine = heirs[claim]
+    to_gone = mine.get(gone, 0.0)
+    left = 1 - to_gone * inherits.get(claim, 0.0)
+    if left <= 1e-12:
+        return {}
+    return {
+        other: (mine.get(other, 0.0) + to_gone * inherits.get(other, 0.0)) / left
+        for other in heirs
+        if other != claim
+    }
