@@ -219,6 +219,21 @@ def test_a_dictionary_that_expands_is_read_in_bounded_memory(
         list(read_documents(path))
 
 
+def test_a_large_dictionary_of_short_texts_is_read_by_its_longest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "MAX_ROW_BYTES", 2**20)
+    texts = [f"{index:05d}" * 500 for index in range(300)]
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": texts * 2}), path)
+    chunk = pq.read_metadata(path).row_group(0).column(0)
+    dictionary_bytes = sum(4 + len(text) for text in texts)
+    assert tables._dictionary_bytes(path, [chunk]) == dictionary_bytes
+    assert [d.text for d in read_documents(path)] == texts * 2
+    rows = [len(batch) for _, batch in tables.parquet_batches(path, lambda names: names)]
+    assert max(rows) == 2**20 // 2500
+
+
 def test_a_small_file_that_stands_for_much_text_does_not_fill_memory(tmp_path: Path) -> None:
     rows, long = 4000, "a" * 1_000_000
     text = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array([long]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from gradatim.errors import InputError
 _BATCH_BYTES = 8 * 2**20
 _STREAM_BYTES = 2**20
 _ARROW_FILE = b"ARROW1"
+_MOST_HEADER_BYTES = 32
+_NEXT_NUMBER = b"\x15"
+_FEW_ROWS = 4  # rather so few rows at a time than a dictionary decoded twice
 
 MAX_ROW_BYTES = 256 * 2**20
 """Longest row of a parquet file that is read, and the most that a batch of rows may hold."""
@@ -53,7 +57,7 @@ def parquet_batches(
             if at + num_rows <= first or at >= end:
                 at += num_rows
                 continue
-            rows = min(size, _rows_within_bounds(path, file, index, columns, size))
+            rows = _rows_within_bounds(path, file, index, columns, size)
             for batch in file.iter_batches(
                 rows, row_groups=[index], columns=columns, use_threads=False
             ):
@@ -135,7 +139,7 @@ def _rows_a_batch(metadata: pq.FileMetaData, columns: list[str]) -> int:
 def _rows_within_bounds(
     path: Path | str, file: pq.ParquetFile, index: int, columns: list[str], size: int
 ) -> int:
-    """How many rows of a row group hold `MAX_ROW_BYTES` at most.
+    """How many rows of a row group, `size` at most, hold `MAX_ROW_BYTES` at most.
 
     The sizes in a file's metadata count a text of its dictionary once, however many rows repeat
     it, so the longest text of the dictionary decides: 600 bytes of a file may stand for 20 GB.
@@ -145,13 +149,12 @@ def _rows_within_bounds(
     chunks = [chunk for chunk in chunks if chunk.path_in_schema in columns]
     num_bytes = sum(chunk.total_uncompressed_size for chunk in chunks)
     longest = num_bytes // max(group.num_rows, 1)
-    names = [chunk.path_in_schema for chunk in chunks if _is_dictionary_of_texts(chunk)]
-    if names and num_bytes * size > MAX_ROW_BYTES:
-        with open_parquet(path, metadata=file.metadata, read_dictionary=names) as coded:
-            # The first row brings the whole dictionary of its row group with it.
-            for batch in coded.iter_batches(1, row_groups=[index], columns=names):
-                longest = max(longest, sum(_longest(column) for column in batch.columns))
-                break
+    coded = [chunk for chunk in chunks if _is_dictionary_of_texts(chunk)]
+    if coded and num_bytes * size > MAX_ROW_BYTES:
+        dictionaries = _dictionary_bytes(path, coded)
+        if dictionaries * min(size, _FEW_ROWS) > MAX_ROW_BYTES:
+            dictionaries = _longest_texts(path, file.metadata, index, coded)
+        longest = max(longest, dictionaries)
     if longest > MAX_ROW_BYTES:
         raise InputError(
             "a row is too long",
@@ -161,7 +164,50 @@ def _rows_within_bounds(
             remedy="Part the documents, or give the text as a .txt file, which is read in pieces"
             + OR_SKIP,
         )
-    return int(MAX_ROW_BYTES // max(longest, 1))
+    return min(size, int(MAX_ROW_BYTES // max(longest, 1)))
+
+
+def _dictionary_bytes(path: Path | str, chunks: list[pq.ColumnChunkMetaData]) -> int:
+    """Bytes of the dictionaries of some columns together, decompressed: no text in them is longer.
+
+    Read from the headers of their pages, whose first two fields are kind and size, 32-bit numbers
+    in Thrift's compact protocol.
+    """
+    total = 0
+    with open_input(path) as file:
+        for chunk in chunks:
+            file.seek(chunk.dictionary_page_offset)
+            header = io.BytesIO(file.read(_MOST_HEADER_BYTES))
+            for _ in range(2):
+                is_number = header.read(1) == _NEXT_NUMBER
+                size = _number(header) if is_number else chunk.total_uncompressed_size
+            total += size
+    return total
+
+
+def _number(header: io.BytesIO) -> int:
+    """A whole number of seven bits a byte, the lowest first, and its sign last of all."""
+    number = shift = 0
+    while byte := header.read(1):
+        number |= (byte[0] & 0x7F) << shift
+        shift += 7
+        if byte[0] < 0x80:
+            break
+    return number >> 1
+
+
+def _longest_texts(
+    path: Path | str,
+    metadata: pq.FileMetaData,
+    index: int,
+    chunks: list[pq.ColumnChunkMetaData],
+) -> int:
+    """Bytes of the longest texts of some columns' dictionaries together; decodes them all."""
+    names = [chunk.path_in_schema for chunk in chunks]
+    with open_parquet(path, metadata=metadata, read_dictionary=names) as file:
+        # The first row brings the whole dictionary of its row group with it.
+        batch = next(file.iter_batches(1, row_groups=[index], columns=names, use_threads=False))
+    return sum(_longest(column) for column in batch.columns)
 
 
 def _is_dictionary_of_texts(chunk: pq.ColumnChunkMetaData) -> bool:
