@@ -249,10 +249,13 @@ class _Build:
         shutil.copyfile(self.folder / TOKENIZER, store / TOKENIZER)
         self._write_tasks(store / TASKS)
         tokens, blocks = stages["tokens"], stages["blocks"]
+        text_bytes = sum(tokens["passage_bytes"].values())
         left_out = ("seconds", "label_bytes", "label_blocks")
         report = {
             **{key: value for key, value in (tokens | blocks).items() if key not in left_out},
-            "bytes_per_token": sum(tokens["passage_bytes"].values()) / max(tokens["num_tokens"], 1),
+            "bytes_per_token": text_bytes / max(tokens["num_tokens"], 1),
+            "tokens_per_byte": tokens["num_tokens"] / max(text_bytes, 1),
+            "spelled_share": tokens["spelled_bytes"] / max(text_bytes, 1),
             "held_out": held_out_counts(tokens["label_bytes"], blocks["label_blocks"]),
             "seconds": {name: round(stage["seconds"], 3) for name, stage in stages.items()},
         }

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import asdict
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,15 @@ from gradatim.blocks.difficulty import difficulty_columns
 from gradatim.blocks.held_out import LABELS, largest
 from gradatim.blocks.packing import Bucket, BucketWriter, half_year_of
 from gradatim.blocks.passages import OnBytes, PassageSource
+from gradatim.blocks.spelling import Speller
 from gradatim.blocks.store import SPLITS, token_dtype
-from gradatim.blocks.tokenizer import Vocabulary
+from gradatim.blocks.tokenizer import Vocabulary, unusable
 from gradatim.corpus.passages import Passage, in_batches
+from gradatim.errors import SpecError
 
 BATCH_BYTES = 1 << 20
 BATCH_PASSAGES = 4096
+BATCH_SECONDS = 120.0  # a batch takes less than one
 
 
 def encode_passages(
@@ -35,14 +39,18 @@ def encode_passages(
 
     Raises:
         InputError: the corpus cannot be read as asked.
+        SpecError: the tokenizer loses something of it.
     """
     num_passages: Counter[str] = Counter()
     split_bytes: Counter[str] = Counter()
     label_bytes = {label: {split: Counter[str]() for split in SPLITS} for label in LABELS}
-    num_tokens = 0
+    num_tokens = num_spelled_bytes = 0
+    speller = Speller.of(vocabulary)
     with BucketWriter(folder) as writer:
         for passages, encodings in _encoded(source.passages(on_bytes), vocabulary.tokenizer):
-            num_tokens += _append(passages, encodings, writer, vocabulary)
+            tokens, spelled_bytes = _append(passages, encodings, writer, vocabulary, speller)
+            num_tokens += tokens
+            num_spelled_bytes += spelled_bytes
             for passage in passages:
                 split, num_bytes = str(passage.split), len(passage.text.encode())
                 num_passages[split] += 1
@@ -57,6 +65,7 @@ def encode_passages(
         "label_bytes": {label: largest(amounts) for label, amounts in label_bytes.items()},
         "cut_documents": source.cut_documents,
         "num_tokens": num_tokens,
+        "spelled_bytes": num_spelled_bytes,
         "corpus_bytes": source.num_bytes,
         "num_duplicates": source.num_duplicates,
         "duplicate_bytes": source.num_duplicate_bytes,
@@ -67,21 +76,43 @@ def encode_passages(
 def _encoded(
     passages: Iterator[Passage], tokenizer: Tokenizer
 ) -> Iterator[tuple[list[Passage], list[Encoding]]]:
-    """Batches with their encodings, one batch ahead of the reader."""
+    """Batches with their encodings, one batch ahead of the reader.
 
-    def encode(batch: Sequence[Passage]) -> list[Encoding]:
+    Raises:
+        SpecError: the tokenizer breaks down, or does not come to an end.
+    """
+
+    def encode(batch: Sequence[Passage], encodings: Future[list[Encoding]]) -> None:
         texts = [passage.text for passage in batch]
-        return tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        try:
+            found = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        except BaseException as error:  # a panic of the library is no Exception
+            encodings.set_exception(unusable(error))
+        else:
+            encodings.set_result(found)
 
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        ahead: tuple[list[Passage], Future[list[Encoding]]] | None = None
-        for batch in in_batches(passages, max_characters=BATCH_BYTES, max_texts=BATCH_PASSAGES):
-            following = (batch, pool.submit(encode, batch))
-            if ahead is not None:
-                yield ahead[0], ahead[1].result()
-            ahead = following
+    ahead: tuple[list[Passage], Future[list[Encoding]]] | None = None
+    for batch in in_batches(passages, max_characters=BATCH_BYTES, max_texts=BATCH_PASSAGES):
+        following = (batch, Future[list[Encoding]]())
+        # No pool: at the end of the process it would wait for a pattern that never ends.
+        Thread(target=encode, args=following, daemon=True).start()
         if ahead is not None:
-            yield ahead[0], ahead[1].result()
+            yield ahead[0], _result(ahead[1])
+        ahead = following
+    if ahead is not None:
+        yield ahead[0], _result(ahead[1])
+
+
+def _result(encodings: Future[list[Encoding]]) -> list[Encoding]:
+    try:
+        return encodings.result(timeout=BATCH_SECONDS)
+    except TimeoutError:
+        raise SpecError(
+            "the tokenizer does not come to an end",
+            where="tokenizer",
+            got=f"no result for a megabyte of text in {BATCH_SECONDS:g} seconds",
+            remedy="Train one (vocab_size), or mend its pattern",
+        ) from None
 
 
 def _append(
@@ -89,21 +120,25 @@ def _append(
     encodings: list[Encoding],
     writer: BucketWriter,
     vocabulary: Vocabulary,
-) -> int:
-    """Hands a batch to the writer; returns its tokens, separators not counted."""
+    speller: Speller,
+) -> tuple[int, int]:
+    """Hands a batch to the writer; returns its tokens, separators not counted, and their bytes.
+
+    Raises:
+        SpecError: a passage is not what its tokens spell.
+    """
     dtype = token_dtype(vocabulary.size)
-    num_tokens = 0
-    half_years = half_year_of(
-        difficulty_columns([passage.text for passage in passages])["reading_age"]
-    ).tolist()
-    for passage, encoding, half_year in zip(passages, encodings, half_years, strict=True):
-        ids = encoding.ids
-        num_tokens += len(ids)
-        ids.append(vocabulary.separator_id)
+    texts = [passage.text for passage in passages]
+    # The separator is put at the end of the same array, so that nothing is copied twice.
+    tokens = [np.array([*encoding.ids, vocabulary.separator_id], dtype) for encoding in encodings]
+    names = [f"{passage.document_id}, passage {passage.index}" for passage in passages]
+    num_bytes = speller.check(texts, [ids[:-1] for ids in tokens], names)
+    half_years = half_year_of(difficulty_columns(texts)["reading_age"]).tolist()
+    for passage, ids, half_year in zip(passages, tokens, half_years, strict=True):
         writer.append(
             Bucket(str(passage.split), passage.level, half_year),
-            np.array(ids, dtype),
+            ids,
             document=passage.document_id,
             source=passage.source,
         )
-    return num_tokens
+    return sum(map(len, tokens)) - len(tokens), num_bytes

@@ -10,14 +10,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numba import njit
 from numpy.typing import NDArray
 
 from gradatim.blocks.columns import GROUP_BLOCKS, column_checksums
@@ -25,6 +23,7 @@ from gradatim.blocks.description import BLOCKS, CHECKSUMS, TOKENS
 from gradatim.blocks.difficulty import difficulty_columns
 from gradatim.blocks.held_out import LABELS, check_filled, largest
 from gradatim.blocks.packing import Chain, Spans, read_chains, spans_of
+from gradatim.blocks.spelling import Speller
 from gradatim.blocks.store import (
     BLOCK_SCHEMA,
     HELD_OUT,
@@ -33,7 +32,7 @@ from gradatim.blocks.store import (
     block_checksums,
     token_dtype,
 )
-from gradatim.blocks.tokenizer import PASSAGE_BREAK, Vocabulary
+from gradatim.blocks.tokenizer import Vocabulary
 from gradatim.corpus.overlap import NgramOverlap
 
 T = TypeVar("T")
@@ -42,63 +41,6 @@ R = TypeVar("R")
 CHUNK_BLOCKS = 2048
 # Training text last: the held-out n-grams must be known before it is looked through.
 PACKING_ORDER = ("held_out", "out_of_distribution", "train")
-
-
-@dataclass(frozen=True)
-class Speller:
-    """Turns rows of tokens into texts.
-
-    Attributes:
-        flat: the spellings of all tokens end to end, a separator as a blank line.
-        starts, lengths: [vocab] where each begins in `flat`, and its bytes.
-    """
-
-    flat: NDArray[np.uint8]
-    starts: NDArray[np.int64]
-    lengths: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, vocabulary: Vocabulary) -> Speller:
-        spellings = list(vocabulary.spellings)
-        spellings[vocabulary.separator_id] = PASSAGE_BREAK
-        lengths = np.array([len(spelled) for spelled in spellings], np.int64)
-        flat = np.frombuffer(b"".join(spellings), np.uint8)
-        return cls(flat, np.cumsum(lengths) - lengths, lengths)
-
-    def texts(self, tokens_BT: NDArray[Any]) -> list[str]:
-        """One text a row; a character cut by the border of the row becomes U+FFFD."""
-        spelled, ends = _spell(tokens_BT, self.flat, self.starts, self.lengths)
-        data = spelled.tobytes()
-        begins = [0, *ends.tolist()]
-        return [
-            data[begin:end].decode("utf-8", errors="replace") for begin, end in pairwise(begins)
-        ]
-
-
-@njit(cache=True, nogil=True)
-def _spell(
-    tokens_BT: NDArray[Any],
-    flat: NDArray[np.uint8],
-    starts: NDArray[np.int64],
-    lengths: NDArray[np.int64],
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    num_rows, num_columns = tokens_BT.shape
-    ends = np.empty(num_rows, np.int64)
-    total = 0
-    for row in range(num_rows):
-        for column in range(num_columns):
-            total += lengths[tokens_BT[row, column]]
-        ends[row] = total
-    spelled = np.empty(total, np.uint8)
-    position = 0
-    for row in range(num_rows):
-        for column in range(num_columns):
-            token = tokens_BT[row, column]
-            start = starts[token]
-            for offset in range(lengths[token]):
-                spelled[position + offset] = flat[start + offset]
-            position += lengths[token]
-    return spelled, ends
 
 
 @dataclass(frozen=True)
@@ -216,6 +158,9 @@ def _table(chunk: Chunk, texts: list[str], vocabulary: Vocabulary) -> pa.Table:
         block_tokens=block_tokens,
     )
     target_bytes = vocabulary.num_bytes[tokens_BT[:, 1:]].sum(axis=1, dtype=np.uint32)
+    if vocabulary.prefix:  # what the tokenizer puts before a passage is no byte of its text
+        begun = np.bincount(spans.block[spans.start_token > 0], minlength=num_rows)
+        target_bytes -= (len(vocabulary.prefix) * begun).astype(np.uint32)
     span_counts = np.bincount(spans.block, minlength=num_rows)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(span_counts)])
     span_values = pa.StructArray.from_arrays(

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,12 @@ from gradatim.files import hash_json
 SEPARATOR = "<|endoftext|>"
 KNOWN_SEPARATORS: tuple[str, ...] = (SEPARATOR, "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>")
 WORD_BORDER = "▁"  # sentencepiece's visible space
+MOST_IDS = 1 << 22  # four times the largest vocabulary in use; each id is a row of the embedding
+MOST_FILE_BYTES = 1 << 28
 PASSAGE_BREAK = b"\n\n"  # how a separator is read and scored: words of two passages never join
+
+
+_BYTE_TOKEN = re.compile("<0x([0-9A-F]{2})>")
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
@@ -84,6 +90,8 @@ class Vocabulary:
     separator_id: int
 
     def __post_init__(self) -> None:
+        if isinstance(self.tokenizer.model, models.BPE):
+            self.tokenizer.model.dropout = None
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         self.tokenizer.post_processor = None
@@ -104,9 +112,10 @@ class Vocabulary:
         """The bytes each token stands for; none for the separator and other special tokens.
 
         Raises:
-            SpecError: a tokenizer that loses bytes (WordPiece, word level): bits per byte would
-                mean nothing.
+            SpecError: a tokenizer that loses bytes (WordPiece, word level), for bits per byte would
+                mean nothing; one with tokens that are no bytes; one with ids far apart.
         """
+        self._check_ids()
         added = self.tokenizer.get_added_tokens_decoder()
         spell = _speller(json.loads(self.tokenizer.to_str()))
         spelled = [b""] * self.size
@@ -116,6 +125,30 @@ class Vocabulary:
             elif not added[token].special and token != self.separator_id:
                 spelled[token] = text.encode()
         return tuple(spelled)
+
+    @cached_property
+    def prefix(self) -> bytes:
+        """What is put before every text: a space (Llama 2, Metaspace) or nothing.
+
+        It is no byte of the text, so the bytes of a block leave it out.
+        """
+        for text in ("a", "the", "."):
+            ids = self.tokenizer.encode(text).ids
+            spelled = b"".join(self.spellings[token] for token in ids)
+            if spelled == b" " + text.encode():
+                return b" "
+        return b""
+
+    def _check_ids(self) -> None:
+        num_tokens = self.tokenizer.get_vocab_size(with_added_tokens=True)
+        if self.size > min(MOST_IDS, 2 * num_tokens + 1024):
+            raise SpecError(
+                "the ids of the tokenizer do not follow one another",
+                where="tokenizer",
+                expected=f"at most {MOST_IDS} ids with few gaps",
+                got=f"{num_tokens} tokens, the largest id {self.size - 1}",
+                remedy="Number its tokens from 0, or choose another",
+            )
 
     @cached_property
     def num_bytes(self) -> NDArray[Any]:
@@ -175,15 +208,32 @@ def load_tokenizer(spec: TokenizerSpec) -> Tokenizer:
 
 
 def _from_file(file: str) -> Tokenizer:
+    path = Path(file)
     try:
-        return Tokenizer.from_str(Path(file).read_text(encoding="utf-8"))
-    except Exception as error:  # the library raises bare Exception
-        raise SpecError(
+        if not path.is_file() or path.stat().st_size > MOST_FILE_BYTES:
+            raise OSError(f"no file of at most {MOST_FILE_BYTES >> 20} MB")
+        return Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    except BaseException as error:  # a panic of the library is no Exception
+        raise unusable(
+            error,
             "no tokenizer can be read from this file",
             where=f"tokenizer.file: {file}",
             expected="a tokenizer.json of the tokenizers library",
-            got=str(error),
         ) from error
+
+
+def unusable(
+    error: BaseException,
+    problem: str = "the tokenizer breaks down",
+    where: str = "tokenizer",
+    expected: str | None = None,
+) -> BaseException:
+    """One line for whatever the library raises; what it did not raise as it is."""
+    if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        return error
+    got = " ".join(str(error).split())[:200]
+    remedy = None if expected else "Train one (vocab_size) or choose another"
+    return SpecError(problem, where=where, expected=expected, got=got, remedy=remedy)
 
 
 def _from_hf(name: str) -> tuple[Tokenizer, tuple[str, ...]]:
@@ -212,15 +262,13 @@ def _from_hf(name: str) -> tuple[Tokenizer, tuple[str, ...]]:
 
 def _speller(description: dict[str, Any]) -> Callable[[str], bytes]:
     """How this kind of tokenizer writes bytes as the characters of its vocabulary."""
-    parts = json.dumps(
-        [description[key] for key in ("normalizer", "pre_tokenizer", "decoder")],
-        ensure_ascii=False,
-    )
-    if '"ByteLevel"' in parts:
-        byte_of = _byte_level_alphabet()
-        return lambda text: bytes(byte_of[character] for character in text)
-    if '"Metaspace"' in parts or WORD_BORDER in parts:
-        return _spell_sentencepiece
+    parts = [description[key] for key in ("normalizer", "pre_tokenizer", "decoder")]
+    written = json.dumps(parts, ensure_ascii=False)
+    if '"ByteLevel"' in written:
+        return partial(_spell_byte_level, byte_of=_byte_level_alphabet())
+    if '"Metaspace"' in written or WORD_BORDER in written:
+        has_bytes = bool(description["model"].get("byte_fallback"))
+        return partial(_spell_sentencepiece, has_bytes=has_bytes)
     raise SpecError(
         "this kind of tokenizer does not keep every byte of a text",
         where="tokenizer",
@@ -230,9 +278,22 @@ def _speller(description: dict[str, Any]) -> Callable[[str], bytes]:
     )
 
 
-def _spell_sentencepiece(text: str) -> bytes:
-    if len(text) == 6 and text.startswith("<0x") and text.endswith(">"):
-        return bytes([int(text[3:5], 16)])
+def _spell_byte_level(text: str, *, byte_of: dict[str, int]) -> bytes:
+    strange = next((character for character in text if character not in byte_of), None)
+    if strange is None:
+        return bytes(byte_of[character] for character in text)
+    raise SpecError(
+        "a token is not written in the byte alphabet",
+        where="tokenizer",
+        expected="one character a byte, as GPT-2 writes them",
+        got=f"{strange!r} in {text[:40]!r}",
+        remedy="Make it an added token, or choose another tokenizer",
+    )
+
+
+def _spell_sentencepiece(text: str, *, has_bytes: bool) -> bytes:
+    if has_bytes and (byte := _BYTE_TOKEN.fullmatch(text)):
+        return bytes([int(byte[1], 16)])
     return text.replace(WORD_BORDER, " ").encode()
 
 
