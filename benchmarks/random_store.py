@@ -21,7 +21,8 @@ from gradatim.blocks.description import (
     ranges_of,
     write_description,
 )
-from gradatim.blocks.store import BLOCK_SCHEMA, Store, block_checksums
+from gradatim.blocks.schema import BLOCK_SCHEMA
+from gradatim.blocks.store import Store, block_checksums
 
 LEVELS = "abcdef"
 ONE_HELD_OUT_IN = 50

@@ -13,7 +13,8 @@ import pytest
 
 from gradatim.blocks.columns import Labels, column_checksums
 from gradatim.blocks.description import BLOCKS, checksums_of
-from gradatim.blocks.store import BLOCK_SCHEMA, NUMBERS, SPLITS, Store, fingerprint_of
+from gradatim.blocks.schema import BLOCK_SCHEMA, NUMBERS
+from gradatim.blocks.store import SPLITS, Store, fingerprint_of
 from gradatim.errors import StoreError
 from gradatim.files import hash_json
 

@@ -19,7 +19,8 @@ import torch
 from gradatim import verbs
 from gradatim.blocks.description import write_description
 from gradatim.blocks.model_scores import ScoreColumn, ScoreTable, write_table
-from gradatim.blocks.store import NUMBERS, TEXTS, Store
+from gradatim.blocks.schema import NUMBERS, TEXTS
+from gradatim.blocks.store import Store
 from gradatim.difficulty.model_scores import BlockScores
 from gradatim.errors import GradatimError, MismatchError, RecordError
 from gradatim.record import tables

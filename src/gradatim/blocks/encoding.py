@@ -46,7 +46,7 @@ def encode_passages(
     label_bytes = {label: {split: Counter[str]() for split in SPLITS} for label in LABELS}
     num_tokens = num_spelled_bytes = 0
     speller = Speller.of(vocabulary)
-    with BucketWriter(folder) as writer:
+    with BucketWriter(folder, difficulty_columns=source.spec.difficulty_columns) as writer:
         for passages, encodings in _encoded(source.passages(on_bytes), vocabulary.tokenizer):
             tokens, spelled_bytes = _append(passages, encodings, writer, vocabulary, speller)
             num_tokens += tokens
@@ -140,5 +140,6 @@ def _append(
             ids,
             document=passage.document_id,
             source=passage.source,
+            values=passage.values,
         )
     return sum(map(len, tokens)) - len(tokens), num_bytes

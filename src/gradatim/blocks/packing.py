@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -32,6 +32,7 @@ ROWS_PER_GROUP = 1 << 16
 
 PASSAGES, BUCKETS = "passages.parquet", "buckets.json"
 
+_OWN = "value/"  # before the names of difficulty columns, so that none is called as another
 PASSAGE_SCHEMA = pa.schema(
     [
         ("bucket", pa.uint32()),  # index into the buckets, in order of first appearance
@@ -62,24 +63,39 @@ class BucketWriter:
     Use as a context; what it wrote is complete once the context has closed without an error.
     """
 
-    def __init__(self, folder: Path, *, buffer_tokens: int = BUFFER_TOKENS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        difficulty_columns: Sequence[str] = (),
+        buffer_tokens: int = BUFFER_TOKENS,
+    ) -> None:
         self._folder = folder
         self._buffer_tokens = buffer_tokens
         self._num_buffered_tokens = 0
         self._buckets: dict[Bucket, int] = {}
         self._pending: dict[int, list[NDArray[Any]]] = defaultdict(list)
-        self._rows: dict[str, list[Any]] = {name: [] for name in PASSAGE_SCHEMA.names}
+        own = [pa.field(_OWN + name, pa.float64()) for name in difficulty_columns]
+        self._schema = pa.schema([*PASSAGE_SCHEMA, *own])
+        self._rows: dict[str, list[Any]] = {name: [] for name in self._schema.names}
         folder.mkdir(parents=True)
-        self._table = pq.ParquetWriter(folder / PASSAGES, PASSAGE_SCHEMA)
+        self._table = pq.ParquetWriter(folder / PASSAGES, self._schema)
 
-    def append(self, bucket: Bucket, tokens: NDArray[Any], *, document: str, source: str) -> None:
-        """Adds one passage, its separator included in `tokens`."""
+    def append(
+        self,
+        bucket: Bucket,
+        tokens: NDArray[Any],
+        *,
+        document: str,
+        source: str,
+        values: tuple[float, ...] = (),
+    ) -> None:
+        """Adds one passage, its separator included in `tokens`, a value a difficulty column."""
         index = self._buckets.setdefault(bucket, len(self._buckets))
         self._pending[index].append(tokens)
-        for name, value in zip(
-            PASSAGE_SCHEMA.names, (index, document, source, len(tokens)), strict=True
-        ):
-            self._rows[name].append(value)
+        row = (index, document, source, len(tokens), *values)
+        for column, value in zip(self._rows.values(), row, strict=True):
+            column.append(value)
         self._num_buffered_tokens += len(tokens)
         if self._num_buffered_tokens >= self._buffer_tokens:
             self._flush_tokens()
@@ -104,7 +120,7 @@ class BucketWriter:
         self._num_buffered_tokens = 0
 
     def _flush_rows(self) -> None:
-        self._table.write_table(pa.table(self._rows, schema=PASSAGE_SCHEMA))
+        self._table.write_table(pa.table(self._rows, schema=self._schema))
         for values in self._rows.values():
             values.clear()
 
@@ -121,6 +137,7 @@ class Chain:
         files: the bucket files that hold its tokens, in order.
         documents, sources: of each passage, in order.
         starts: [num_passages + 1] first token of each passage, and the end.
+        values: difficulty column to [num_passages] numbers of the documents, NaN for none.
     """
 
     split: str
@@ -129,6 +146,7 @@ class Chain:
     documents: pa.ChunkedArray
     sources: pa.ChunkedArray
     starts: NDArray[np.int64]
+    values: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def num_tokens(self) -> int:
@@ -188,6 +206,10 @@ def read_chains(folder: Path, splits: tuple[str, ...]) -> list[Chain]:
                 documents=passages["document"],
                 sources=passages["source"],
                 starts=np.concatenate([np.zeros(1, np.int64), ends]),
+                values={
+                    name.removeprefix(_OWN): passages[name].to_numpy()
+                    for name in table.schema.names[len(PASSAGE_SCHEMA) :]
+                },
             )
         )
     return chains

@@ -38,7 +38,8 @@ def documents_of(spec: StoreSpec, skipped: Skipped) -> Iterator[Document]:
     if spec.spectrum is not None:
         return generate.documents(spec.spectrum.num_bytes, seed=spec.spectrum.seed)
     assert spec.corpus is not None
-    return read_documents(**spec.corpus.model_dump(), skipped=skipped)
+    options = spec.corpus.model_dump(exclude={"difficulty_columns"})
+    return read_documents(**options, value_columns=spec.difficulty_columns, skipped=skipped)
 
 
 def choose_held_out(spec: StoreSpec, on_bytes: OnBytes = lambda _: None) -> Split | None:

@@ -9,8 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
+from gradatim.blocks.schema import BLOCK_SCHEMA
 from gradatim.corpus.locations import without_paths
 
 SPECTRUM = "spectrum"
@@ -21,15 +29,37 @@ class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _as_several(names: object) -> object:
+    return (names,) if isinstance(names, str) else names
+
+
 class CorpusSpec(_Settings):
-    """Where documents come from; the options are those of `gradatim.corpus.documents`."""
+    """Where documents come from; the options are those of `gradatim.corpus.documents`.
+
+    Args:
+        difficulty_columns: columns of numbers, higher is harder, that become metrics of blocks.
+    """
 
     location: Annotated[str | tuple[str, ...], BeforeValidator(without_paths)]
     text_column: str | None = None
     id_column: str | None = None
     source_column: str | None = None
     level_column: str | None = None
+    difficulty_columns: Annotated[tuple[str, ...], BeforeValidator(_as_several)] = ()
     on_bad: Literal["stop", "skip"] = "stop"
+
+    @field_validator("difficulty_columns")
+    @classmethod
+    def _names_of_their_own(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if not name or "/" in name or name in BLOCK_SCHEMA.names:
+                raise ValueError(
+                    f"difficulty_columns: {name!r} cannot be a metric of your own; rename the "
+                    f"column (no '/', and none of {', '.join(BLOCK_SCHEMA.names)})"
+                )
+        if len(set(names)) < len(names):
+            raise ValueError("difficulty_columns: a column is named twice")
+        return names
 
 
 class SpectrumSpec(_Settings):
@@ -102,6 +132,11 @@ class StoreSpec(_Settings):
     max_passage_bytes: int = Field(default=2000, ge=100)
     deduplicate: bool = True
     seed: int = Field(default=0, ge=0, lt=1 << 63)
+
+    @property
+    def difficulty_columns(self) -> tuple[str, ...]:
+        """Names of the metrics that blocks have from the corpus itself."""
+        return () if self.corpus is None else self.corpus.difficulty_columns
 
     @model_validator(mode="before")
     @classmethod

@@ -46,6 +46,7 @@ from gradatim.blocks.description import (
     read_tasks,
 )
 from gradatim.blocks.model_scores import ScoreTable
+from gradatim.blocks.schema import BLOCK_SCHEMA, NUMBERS, TEXTS
 from gradatim.blocks.tokenizer import Vocabulary, vocabulary_fingerprint
 from gradatim.difficulty.bands import band_edges, band_of
 from gradatim.errors import StoreError
@@ -54,29 +55,6 @@ from gradatim.files import content_hash, hash_file
 _BLOCKS_COMPARED_AT_ONCE = 1 << 13
 
 TRAIN, HELD_OUT, OUT_OF_DISTRIBUTION = SPLITS = ("train", "held_out", "out_of_distribution")
-
-BLOCK_SCHEMA = pa.schema(
-    [
-        pa.field("block_id", pa.uint32(), nullable=False),
-        pa.field("split", pa.string(), nullable=False),
-        pa.field("level", pa.string()),
-        pa.field("source", pa.string(), nullable=False),
-        pa.field("bytes", pa.uint32(), nullable=False),
-        pa.field("reading_age", pa.float32(), nullable=False),
-        pa.field("flesch_reading_ease", pa.float32(), nullable=False),
-        pa.field("flesch_kincaid_grade", pa.float32(), nullable=False),
-        pa.field("num_passages", pa.uint32(), nullable=False),
-        pa.field(
-            "spans",
-            pa.list_(pa.struct([("document", pa.string()), ("start_token", pa.uint32())])),
-            nullable=False,
-        ),
-    ]
-)
-
-
-TEXTS = tuple(field.name for field in BLOCK_SCHEMA if pa.types.is_string(field.type))
-NUMBERS = tuple(name for name in BLOCK_SCHEMA.names if name not in (*TEXTS, "spans"))
 
 
 def block_checksums(tokens_BT: NDArray[Any]) -> NDArray[np.uint32]:
@@ -145,6 +123,12 @@ class Store:
         return self.description.report
 
     @cached_property
+    def difficulty_columns(self) -> tuple[str, ...]:
+        """The names of the numbers that the corpus brought with it."""
+        corpus = self.description.settings.get("corpus") or {}
+        return tuple(corpus.get("difficulty_columns", ()))
+
+    @cached_property
     def vocabulary(self) -> Vocabulary:
         """The tokenizer, compared with its fingerprint.
 
@@ -187,6 +171,7 @@ class Store:
     def column(self, name: str, split: str | None = None) -> NDArray[Any]:
         """Numbers of the block table, one a block of the store or, in the order of ids, of a split.
 
+        A difficulty column of the corpus is NaN where a block holds no document that has a number.
         `TABLE/COLUMN` is a column of the scores beside the store, NaN where a block has no value.
 
         Raises:
@@ -198,8 +183,9 @@ class Store:
             return model_scores.read_column(
                 self.path, *scores, num_blocks=self.num_blocks, store_fingerprint=self.fingerprint
             )[rows.start : rows.stop]
-        self._check_known(name, NUMBERS)
-        dtype = np.dtype(BLOCK_SCHEMA.field(name).type.to_pandas_dtype())
+        self._check_known(name, (*NUMBERS, *self.difficulty_columns))
+        is_own = name in self.difficulty_columns
+        dtype = np.dtype(np.float32 if is_own else BLOCK_SCHEMA.field(name).type.to_pandas_dtype())
         return read_numbers(self.path / BLOCKS, name, rows, dtype)
 
     def labels(self, name: str, split: str | None = None) -> Labels:
@@ -347,13 +333,14 @@ def fingerprint_of(path: Path, tokenizer_fingerprint: str) -> str:
             digest.update(bytes.fromhex(hash_file(path / name)))
     table = path / BLOCKS
     rows = range(pq.read_metadata(table).num_rows)
-    for name in BLOCK_SCHEMA.names:
+    names = pq.read_schema(table).names
+    for name in names:
         if name in TEXTS:
             labels, coded = coded_labels(table, name, rows)
             digest.update(json.dumps(labels).encode())
             for codes in coded:
                 digest.update(codes.data)
-        elif name in NUMBERS:
+        elif name in NUMBERS or name not in BLOCK_SCHEMA.names:
             for array in arrays_of(table, name, rows):
                 digest.update(array.to_numpy().data)
     return str(digest.hexdigest())

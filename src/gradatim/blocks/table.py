@@ -23,15 +23,9 @@ from gradatim.blocks.description import BLOCKS, CHECKSUMS, TOKENS
 from gradatim.blocks.difficulty import difficulty_columns
 from gradatim.blocks.held_out import LABELS, check_filled, largest
 from gradatim.blocks.packing import Chain, Spans, read_chains, spans_of
+from gradatim.blocks.schema import block_schema
 from gradatim.blocks.spelling import Speller
-from gradatim.blocks.store import (
-    BLOCK_SCHEMA,
-    HELD_OUT,
-    SPLITS,
-    TRAIN,
-    block_checksums,
-    token_dtype,
-)
+from gradatim.blocks.store import HELD_OUT, SPLITS, TRAIN, block_checksums, token_dtype
 from gradatim.blocks.tokenizer import Vocabulary
 from gradatim.corpus.overlap import NgramOverlap
 
@@ -73,6 +67,7 @@ def write_blocks(
     """
     chains = read_chains(passages_folder, PACKING_ORDER)
     check_filled(chains, block_tokens=block_tokens, held_out_fraction=held_out_fraction)
+    difficulty_columns = tuple(chains[0].values) if chains else ()
     speller = Speller.of(vocabulary)
     overlap = NgramOverlap()
     num_blocks: dict[str, int] = dict.fromkeys(PACKING_ORDER, 0)
@@ -87,7 +82,7 @@ def write_blocks(
     with (
         (folder / TOKENS).open("wb") as tokens_file,
         (folder / CHECKSUMS).open("wb") as checksums_file,
-        pq.ParquetWriter(folder / BLOCKS, BLOCK_SCHEMA) as table_file,
+        pq.ParquetWriter(folder / BLOCKS, block_schema(difficulty_columns)) as table_file,
     ):
         for chunk, texts, table in _in_threads(scored, _chunks(chains, block_tokens, dtype)):
             tokens_file.write(chunk.tokens.data)
@@ -161,6 +156,7 @@ def _table(chunk: Chunk, texts: list[str], vocabulary: Vocabulary) -> pa.Table:
     if vocabulary.prefix:  # what the tokenizer puts before a passage is no byte of its text
         begun = np.bincount(spans.block[spans.start_token > 0], minlength=num_rows)
         target_bytes -= (len(vocabulary.prefix) * begun).astype(np.uint32)
+    span_bytes = _span_bytes(spans, vocabulary.num_bytes[tokens_BT])
     span_counts = np.bincount(spans.block, minlength=num_rows)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(span_counts)])
     span_values = pa.StructArray.from_arrays(
@@ -174,22 +170,48 @@ def _table(chunk: Chunk, texts: list[str], vocabulary: Vocabulary) -> pa.Table:
         "block_id": np.arange(chunk.first_id, chunk.first_id + num_rows, dtype=np.uint32),
         "split": [chain.split] * num_rows,
         "level": [chain.level] * num_rows,
-        "source": _main_sources(chain, spans, vocabulary.num_bytes[tokens_BT]),
+        "source": _main_sources(chain, spans, span_bytes, num_rows),
         "bytes": target_bytes,
         **difficulty_columns(texts),
         "num_passages": span_counts,
         "spans": pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), span_values),
+        **{
+            name: _mean_values(values, spans, span_bytes, num_rows)
+            for name, values in chain.values.items()
+        },
     }
-    return pa.table(columns, schema=BLOCK_SCHEMA)
+    return pa.table(columns, schema=block_schema(tuple(chain.values)))
 
 
-def _main_sources(chain: Chain, spans: Spans, num_bytes_BT: NDArray[Any]) -> list[str]:
+def _span_bytes(spans: Spans, num_bytes_BT: NDArray[Any]) -> NDArray[np.int64]:
+    """[num_spans] bytes of each."""
+    starts = spans.block * num_bytes_BT.shape[1] + spans.start_token
+    return np.asarray(np.add.reduceat(num_bytes_BT.reshape(-1), starts, dtype=np.int64))
+
+
+def _main_sources(
+    chain: Chain, spans: Spans, span_bytes: NDArray[np.int64], num_rows: int
+) -> list[str]:
     """The source of most bytes of each block; of equals, the one that comes first."""
     names = chain.sources.take(spans.passage).to_pylist()
-    block_tokens = num_bytes_BT.shape[1]
-    span_starts = spans.block * block_tokens + spans.start_token
-    span_bytes = np.add.reduceat(num_bytes_BT.reshape(-1), span_starts, dtype=np.int64)
-    totals: list[dict[str, int]] = [{} for _ in num_bytes_BT]
+    totals: list[dict[str, int]] = [{} for _ in range(num_rows)]
     for block, name, count in zip(spans.block.tolist(), names, span_bytes.tolist(), strict=True):
         totals[block][name] = totals[block].get(name, 0) + count
     return [max(of_block, key=of_block.__getitem__) for of_block in totals]
+
+
+def _mean_values(
+    values: NDArray[np.float64], spans: Spans, span_bytes: NDArray[np.int64], num_rows: int
+) -> NDArray[np.float32]:
+    """[num_rows] mean over the bytes of a block that have a value; NaN where none has.
+
+    Args:
+        values: [num_passages] of the chain.
+    """
+    largest = np.finfo(np.float32).max
+    of_span = np.clip(values[spans.passage], -largest, largest)
+    weights = span_bytes * np.isfinite(of_span)
+    totals = np.bincount(spans.block, weights * np.nan_to_num(of_span), num_rows)
+    num_bytes = np.bincount(spans.block, weights, num_rows)
+    means = np.divide(totals, num_bytes, out=np.full(num_rows, np.nan), where=num_bytes > 0)
+    return np.asarray(means, np.float32)

@@ -32,6 +32,10 @@ def build(
     id_column: Annotated[str | None, typer.Option(help="Column of the document id.")] = None,
     source_column: Annotated[str | None, typer.Option(help="Column of a source.")] = None,
     level_column: Annotated[str | None, typer.Option(help="Column of a level.")] = None,
+    difficulty_column: Annotated[
+        list[str] | None,
+        typer.Option(help="Column of numbers, higher is harder: a metric; again for more."),
+    ] = None,
     on_bad: Annotated[str | None, typer.Option(help="stop, or skip and list [stop].")] = None,
     vocab_size: Annotated[
         int | None, typer.Option(help="Tokens of a trained tokenizer [4096].")
@@ -60,6 +64,7 @@ def build(
             "id_column": id_column,
             "source_column": source_column,
             "level_column": level_column,
+            "difficulty_columns": difficulty_column or None,
             "on_bad": on_bad,
         },
         "tokenizer": _tokenizer_settings(tokenizer, vocab_size),

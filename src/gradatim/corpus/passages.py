@@ -30,6 +30,7 @@ class Passage:
     source: str
     level: str | None = None
     split: str | None = None
+    values: tuple[float, ...] = ()
 
 
 def cut(
@@ -60,7 +61,15 @@ def cut(
     spans = passage_spans(view, np.array([0, len(data)]), max_bytes, min_bytes)
     for index, (start, end) in enumerate(zip(*(ends.tolist() for ends in spans[1:]), strict=True)):
         text = data[start:end].decode()
-        yield Passage(document.id, index, text, document.source, document.level, document.split)
+        yield Passage(
+            document.id,
+            index,
+            text,
+            document.source,
+            document.level,
+            document.split,
+            document.values,
+        )
 
 
 class Deduplicator:

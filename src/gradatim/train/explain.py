@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gradatim.blocks.store import Store
 from gradatim.errors import RecordError
 from gradatim.record.lines import REMEDY
@@ -20,8 +22,8 @@ def explain(run_folder: Path | str, step: int, *, store: Store) -> list[dict[str
         step: from 1 to the steps taken, as in the record's `step` events.
         store: the one the run's specification names, open.
 
-    Returns rows of block_id, text, reading_age (years), level, source, loss_nats (mean over the
-    block at that visit).
+    Returns rows of block_id, text, reading_age (years), the corpus's own difficulty columns,
+    level, source, loss_nats (mean over the block at that visit).
 
     Raises:
         RecordError: the run has no such step.
@@ -44,13 +46,16 @@ def explain(run_folder: Path | str, step: int, *, store: Store) -> list[dict[str
             got=str(largest),
             remedy=REMEDY,
         )
-    reading_age = store.column("reading_age")
+    difficulties = {name: store.column(name) for name in ("reading_age", *store.difficulty_columns)}
     level, source = store.labels("level"), store.labels("source")
     rows = [
         {
             "block_id": block_id,
             "text": store.text(block_id),
-            "reading_age": float(reading_age[block_id]),
+            **{
+                name: float(values[block_id]) if np.isfinite(values[block_id]) else None
+                for name, values in difficulties.items()
+            },
             "level": level.names[level.codes[block_id]] or None,
             "source": source.names[source.codes[block_id]],
             "loss_nats": loss_nats,

@@ -50,7 +50,11 @@ def block_table(store: Store, metrics: Sequence[str] = ()) -> BlockTable:
         metrics: columns a data timeline reads; those of scores beside the store, `TABLE/COLUMN`,
             come with the store's own.
     """
-    names = (*DIFFICULTIES, *(metric for metric in metrics if "/" in metric))
+    names = (
+        *DIFFICULTIES,
+        *store.difficulty_columns,
+        *(metric for metric in metrics if "/" in metric),
+    )
     return BlockTable(
         store.ids(TRAIN),
         _Columns(names, lambda name: store.column(name, TRAIN)),
