@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gradatim.blocks import encoding, packing, table
-from gradatim.blocks.build import build
+from gradatim.blocks.build import build, check_large_enough
 from gradatim.blocks.difficulty import WITHOUT_WORDS, difficulty_columns
 from gradatim.blocks.journal import building_folder, building_lock
 from gradatim.blocks.passages import choose_held_out
@@ -334,6 +334,18 @@ def test_a_corpus_smaller_than_a_block_is_refused_and_the_remedy_works(tmp_path:
     assert remedy
     store = build(spec_of(file, block_tokens=int(remedy[1])), tmp_path / "store")
     assert min(len(store.ids("train")), len(store.ids("held_out"))) > 0
+
+
+def test_a_corpus_too_small_is_told_before_anything_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_corpus(tmp_path / "books.jsonl", num_documents=12)
+    with pytest.raises(InputError, match=r"held-out text does not fill.*Set held_out_fraction to"):
+        check_large_enough(spec_of(file, block_tokens=300, held_out_fraction=0.02))
+    check_large_enough(spec_of(file))
+    assert [path.name for path in tmp_path.iterdir()] == ["books.jsonl"]
+    monkeypatch.setattr("gradatim.blocks.build.FEW_BLOCKS", 0)  # a corpus that is large enough
+    check_large_enough(spec_of(file, block_tokens=300, held_out_fraction=0.02))
 
 
 def test_columns_of_plain_text_are_refused(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -63,6 +64,8 @@ from gradatim.errors import InputError, MismatchError, StoreError, differences
 
 OnProgress = Callable[[str, int, int], None]
 
+FEW_BLOCKS = 100  # of held-out text, a byte a token: over all levels, more than enough for one
+
 SPLIT, PASSAGES_FOLDER = "split.npz", "passages"
 
 
@@ -100,6 +103,22 @@ def build(
         _Build(spec, inputs, folder, on_progress).run()
         publish(folder, path)
     return Store.open(path)
+
+
+def check_large_enough(spec: StoreSpec) -> None:
+    """Refuse a corpus that would leave no text to train or evaluate on, before its store is built.
+
+    Only a corpus that holds few blocks can; it is built in a temporary folder, which takes a second
+    or two. A larger one is not read.
+
+    Raises:
+        InputError, SpecError: what `build` raises.
+    """
+    if spec.corpus is None or not 0 < (num_bytes := total_bytes_of(spec)):
+        return
+    if num_bytes * spec.held_out_fraction < FEW_BLOCKS * spec.block_tokens:
+        with TemporaryDirectory() as folder:
+            build(spec, Path(folder) / STORE)
 
 
 def _noted_inputs(path: Path) -> list[Input]:
