@@ -348,6 +348,17 @@ def test_a_corpus_too_small_is_told_before_anything_is_built(
     check_large_enough(spec_of(file, block_tokens=300, held_out_fraction=0.02))
 
 
+def test_an_empty_level_is_none(tmp_path: Path) -> None:
+    with (tmp_path / "books.jsonl").open("w") as lines:
+        for index in range(60):
+            row = {"id": f"d{index}", "text": prose(index, 900), "level": ["", None][index % 2]}
+            lines.write(json.dumps(row) + "\n")
+    store = build(spec_of(tmp_path / "books.jsonl"), tmp_path / "store")
+    assert store.labels("level").names == ("",)
+    assert set(store.report["dropped_tokens"]) == {"train/none", "held_out/none"}
+    assert pq.read_table(store.path / "blocks.parquet")["level"].null_count == store.num_blocks
+
+
 def test_columns_of_plain_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(prose(1, 5000))
     corpus = {"location": str(tmp_path / "a.txt"), "text_column": "nosuch"}

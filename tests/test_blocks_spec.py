@@ -47,6 +47,7 @@ def test_the_size_of_the_graded_world_is_kept_beside_the_short_form() -> None:
         ),
         ({"corpus": "a.txt", "tokenizer": {"vocab_size": 256}}, "greater than or equal to 257"),
         ({"corpus": "a.txt", "tokenizer": {"vocab_size": 10**9}}, "less than or equal to 1048576"),
+        ({"corpus": "a.txt", "max_passage_bytes": 10**30}, "less than or equal to 1073741824"),
         ({"corpus": "a.txt", "seed": 2**70}, "less than 9223372036854775808"),
         ({"corpus": "a.txt", "blok_tokens": 256}, "Extra inputs are not permitted"),
         ({"corpus": "a.txt", "held_out_fraction": 1.0}, "less than 1"),

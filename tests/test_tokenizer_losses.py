@@ -18,6 +18,7 @@ from gradatim.blocks.spec import StoreSpec, TokenizerSpec
 from gradatim.blocks.store import Store
 from gradatim.blocks.tokenizer import load_vocabulary, train_tokenizer
 from gradatim.errors import SpecError
+from gradatim.evaluate.tasks import task_set
 from small_corpus import prose
 
 ENGLISH = [prose(seed, 2000) for seed in range(8)]
@@ -245,6 +246,36 @@ def test_a_pipe_or_a_folder_is_no_tokenizer(tmp_path: Path) -> None:
     for name in ("/dev/zero", str(tmp_path)):
         with pytest.raises(SpecError, match=r"no tokenizer can be read.*no file of at most 256 MB"):
             load_vocabulary(TokenizerSpec(file=name))
+
+
+def test_a_separator_that_texts_have_too_is_refused(tmp_path: Path) -> None:
+    content = json.loads(byte_level().to_str())
+    content["pre_tokenizer"]["use_regex"] = False
+    content["model"]["vocab"]["ĊĊ"] = len(content["model"]["vocab"])
+    content["model"]["merges"].insert(0, ["Ċ", "Ċ"])
+    spec = spec_of(tmp_path, json.dumps(content), ENGLISH)
+    named = spec.model_copy(
+        update={"tokenizer": spec.tokenizer.model_copy(update={"separator": "ĊĊ"})}
+    )
+    with pytest.raises(SpecError, match=r"text-0, passage 0: the token between passages also sta"):
+        build(named, tmp_path / "store")
+
+
+@pytest.mark.parametrize("make", [llama_2, byte_level], ids=["llama 2", "byte-level"])
+def test_the_choices_of_a_task_have_one_space_before_them(make: Any, tmp_path: Path) -> None:
+    make().save(str(tmp_path / "t.json"))
+    settings = {
+        "spectrum": {"num_bytes": 200_000, "num_tasks": 1},
+        "tokenizer": {"file": str(tmp_path / "t.json")},
+        "block_tokens": 512,
+    }
+    store = build(StoreSpec.model_validate(settings), tmp_path / "store")
+    tasks = task_set(store, num_per_group=1)
+    assert tasks.items
+    for candidate in tasks.candidates:
+        choice = tasks.items[candidate.item_index].choices[candidate.choice_index]
+        scored = candidate.token_ids[-candidate.num_scored :]
+        assert store.vocabulary.text(scored) == f" {choice}"
 
 
 def test_the_trained_tokenizer_loses_nothing(tmp_path: Path) -> None:

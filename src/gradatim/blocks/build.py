@@ -114,9 +114,8 @@ def check_large_enough(spec: StoreSpec) -> None:
     Raises:
         InputError, SpecError: what `build` raises.
     """
-    if spec.corpus is None or not 0 < (num_bytes := total_bytes_of(spec)):
-        return
-    if num_bytes * spec.held_out_fraction < FEW_BLOCKS * spec.block_tokens:
+    num_bytes = 0 if spec.corpus is None else total_bytes_of(spec)
+    if num_bytes and num_bytes * spec.held_out_fraction < FEW_BLOCKS * spec.block_tokens:
         with TemporaryDirectory() as folder:
             build(spec, Path(folder) / STORE)
 

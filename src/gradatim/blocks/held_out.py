@@ -96,5 +96,5 @@ def _remedy(train: int, held_out: int, block_tokens: int, fraction: float | None
             return f"Set held_out_fraction to {enough:g} (--held-out-fraction {enough:g})"
     fits = min(train, held_out)
     if fits >= 2:
-        return f"Set block_tokens to {fits} (--block-tokens {fits}) or fewer, or give more text"
+        return f"Set block_tokens to {fits} (--block-tokens {fits})"
     return "Give more text"

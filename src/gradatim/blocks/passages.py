@@ -64,7 +64,7 @@ def choose_held_out(spec: StoreSpec, on_bytes: OnBytes = lambda _: None) -> Spli
             counts.add(
                 document.id,
                 source=document.source,
-                level=document.level,
+                level=document.level or None,
                 num_bytes=num_bytes,
                 half_year=half_year,
             )
@@ -120,6 +120,8 @@ class PassageSource:
         spec = self.spec
         duplicates = Deduplicator() if spec.deduplicate else None
         for document in documents_of(spec, self.skipped):
+            if document.level == "":  # an empty cell is no level, as a null is none
+                document = replace(document, level=None)
             max_bytes = spec.max_passage_bytes
             if self.split is not None:
                 max_bytes = self.split.max_passage_bytes(document.id, max_bytes)

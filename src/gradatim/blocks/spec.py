@@ -72,7 +72,7 @@ class SpectrumSpec(_Settings):
     """
 
     num_bytes: int = Field(default=8_000_000, ge=10_000)
-    num_tasks: int = Field(default=200, ge=0)
+    num_tasks: int = Field(default=200, ge=0, le=1_000_000)
     seed: int = Field(default=0, ge=0, lt=1 << 63)
 
 
@@ -129,7 +129,7 @@ class StoreSpec(_Settings):
     tokenizer: TokenizerSpec = TokenizerSpec()
     block_tokens: int = Field(default=256, ge=2, le=1 << 20)
     held_out_fraction: float = Field(default=0.05, gt=0.0, lt=1.0)
-    max_passage_bytes: int = Field(default=2000, ge=100)
+    max_passage_bytes: int = Field(default=2000, ge=100, le=1 << 30)
     deduplicate: bool = True
     seed: int = Field(default=0, ge=0, lt=1 << 63)
 

@@ -25,12 +25,14 @@ class Speller:
         flat: the spellings of all tokens end to end, a separator as a blank line.
         starts, lengths: [vocab] where each begins in `flat`, and its bytes.
         prefix: what the tokenizer puts before every text.
+        separator_id: the token that no text may have.
     """
 
     flat: NDArray[np.uint8]
     starts: NDArray[np.int64]
     lengths: NDArray[np.int64]
     prefix: bytes
+    separator_id: int
 
     @classmethod
     def of(cls, vocabulary: Vocabulary) -> Speller:
@@ -38,7 +40,8 @@ class Speller:
         spellings[vocabulary.separator_id] = PASSAGE_BREAK
         lengths = np.array([len(spelled) for spelled in spellings], np.int64)
         flat = np.frombuffer(b"".join(spellings), np.uint8)
-        return cls(flat, np.cumsum(lengths) - lengths, lengths, vocabulary.prefix)
+        starts = np.cumsum(lengths) - lengths
+        return cls(flat, starts, lengths, vocabulary.prefix, vocabulary.separator_id)
 
     def texts(self, tokens_BT: NDArray[Any]) -> list[str]:
         """One text a row; a character cut by the border of the row becomes U+FFFD."""
@@ -70,9 +73,10 @@ class Speller:
             SpecError: naming the first text that lost something, and the character.
         """
         token_ends = np.cumsum([len(ids) for ids in tokens])
-        spelled, ends = _spell(
-            np.concatenate(tokens), token_ends, self.flat, self.starts, self.lengths
-        )
+        flat = np.concatenate(tokens)
+        if len(separators := np.flatnonzero(flat == self.separator_id)):
+            raise _separator(names[int(np.searchsorted(token_ends, separators[0], "right"))])
+        spelled, ends = _spell(flat, token_ends, self.flat, self.starts, self.lengths)
         expected = self.prefix + self.prefix.join(encoded := [text.encode() for text in texts])
         if spelled.tobytes() == expected:
             wanted_ends = np.cumsum([len(self.prefix) + len(text) for text in encoded])
@@ -83,6 +87,15 @@ class Speller:
             if (found := spelled[begin:end].tobytes()) != self.prefix + text:
                 raise _loss(text, found.removeprefix(self.prefix), name)
         raise AssertionError("a text differs from its tokens, and none does")
+
+
+def _separator(name: str) -> SpecError:
+    return SpecError(
+        "the token between passages also stands in a text",
+        where=name,
+        expected="a separator that no text is encoded to",
+        remedy="Name the tokenizer's end-of-text token in `tokenizer.separator`",
+    )
 
 
 def _loss(text: bytes, spelled: bytes, name: str) -> SpecError:

@@ -249,12 +249,12 @@ def _from_hf(name: str) -> tuple[Tokenizer, tuple[str, ...]]:
     try:
         wrapped = AutoTokenizer.from_pretrained(name, use_fast=True)
         tokenizer = Tokenizer.from_str(wrapped.backend_tokenizer.to_str())
-    except (OSError, ValueError, AttributeError) as error:
-        raise SpecError(
+    except BaseException as error:  # whatever a stranger's files make it raise
+        raise unusable(
+            error,
             "this tokenizer cannot be loaded",
             where=f"tokenizer.hf: {name}",
             expected="the name or folder of a fast tokenizer",
-            got=str(error).strip().partition("\n")[0],
         ) from error
     end_of_text = () if wrapped.eos_token is None else (str(wrapped.eos_token),)
     return tokenizer, end_of_text + KNOWN_SEPARATORS

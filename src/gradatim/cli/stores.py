@@ -83,6 +83,10 @@ def build(
     for label, counts in report["held_out"].items():
         if counts:
             print_table((label, *COLUMNS), _held_out_rows(counts))
+        without = [name for name in counts if not counts[name]["held_out_blocks"]]
+        if label == "level" and without:
+            names = ", ".join(without)
+            typer.echo(f"No held-out block: {label} {names}. A larger held_out_fraction gives one")
         if len(counts) > MOST_ROWS:
             typer.echo(f"{len(counts) - MOST_ROWS} more are in {out / 'store.json'}")
 

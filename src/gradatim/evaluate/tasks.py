@@ -69,7 +69,8 @@ def task_set(store: Store, *, num_per_group: int) -> TaskSet:
 def _candidate(
     store: Store, prompt_ids: list[int], item_index: int, choice_index: int, choice: str
 ) -> Candidate:
-    choice_ids = store.tokenizer.encode(f" {choice}").ids
+    text = choice if store.vocabulary.prefix else f" {choice}"  # one space before it, not two
+    choice_ids = store.tokenizer.encode(text).ids
     return Candidate(item_index, choice_index, (*prompt_ids, *choice_ids), len(choice_ids))
 
 
