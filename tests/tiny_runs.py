@@ -33,6 +33,7 @@ class TinyStore:
     block_tokens: int = BLOCK_TOKENS
     vocab_size: int = VOCAB_SIZE
     separator_id: int = 0
+    difficulty_columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         random = np.random.default_rng(0)
