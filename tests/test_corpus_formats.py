@@ -20,11 +20,14 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from gradatim.blocks.build import build
+from gradatim.blocks.spec import StoreSpec
 from gradatim.corpus.columns import Columns
 from gradatim.corpus.documents import Skipped, read_documents
 from gradatim.corpus.locations import find_files, in_words
 from gradatim.corpus.pieces import plan_pieces
-from gradatim.errors import InputError
+from gradatim.errors import InputError, MismatchError
+from small_corpus import write_corpus
 
 ROWS = [{"text": 'One,\n"two".', "id": "a"}, {"text": "Drei — vier.", "id": "b"}]
 
@@ -98,6 +101,25 @@ def test_arrow_files_are_read_in_pieces(
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(InputError, match=path.name):
         list(read_documents(path))
+
+
+def test_a_store_is_built_from_wherever_scores_are(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    write_corpus(tmp_path / "in" / "books.jsonl", num_documents=20)
+    memory = fsspec.filesystem("memory")
+    memory.put_file(str(tmp_path / "in" / "books.jsonl"), "/built/books.jsonl")
+    stores = []
+    for number, location in enumerate(
+        ["memory://built", str(tmp_path / "in"), f"file://{tmp_path}/in"]
+    ):
+        settings = {"corpus": location, "tokenizer": {"vocab_size": 300}}
+        stores.append(build(StoreSpec.model_validate(settings), tmp_path / f"store{number}"))
+    assert len({store.fingerprint for store in stores}) == 1
+    memory.pipe_file("/built/books.jsonl", b'{"text": "Another."}\n')
+    with pytest.raises(MismatchError, match=r"corpus file books\.jsonl"):
+        build(
+            StoreSpec.model_validate(settings | {"corpus": "memory://built"}), tmp_path / "store0"
+        )
 
 
 def test_a_saved_data_set_is_its_data_files_alone(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from gradatim.blocks import inputs
+from gradatim.blocks.inputs import inputs_of
 from gradatim.blocks.spec import StoreSpec
 from gradatim.corpus import tables
 from gradatim.corpus.batches import read_piece
@@ -20,6 +22,7 @@ from gradatim.corpus.columns import Columns
 from gradatim.corpus.documents import Document, Skipped, read_documents
 from gradatim.corpus.pieces import plan_pieces
 from gradatim.errors import InputError, SpecError
+from gradatim.files import hash_file
 from gradatim.scoring.score import score
 from gradatim.scoring.spec import ScoringSpec
 from gradatim.settings import validated
@@ -181,6 +184,26 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
     with pytest.raises(InputError, match=rf"{name}: the file changed while it was read"):
         list(documents)
+
+
+def test_a_file_that_changes_while_it_is_hashed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("One.")
+    spec = StoreSpec.model_validate({"corpus": str(path)})
+    (noted,) = inputs_of(spec)
+
+    def slow(file: Path) -> str:
+        content = hash_file(file)
+        path.write_text("Two.")
+        os.utime(path, ns=(0, 1))
+        return content
+
+    monkeypatch.setattr(inputs, "hash_file", slow)
+    assert inputs_of(spec, [noted]) == [noted]
+    with pytest.raises(InputError, match=r"a\.txt: the file changed while it was read"):
+        inputs_of(spec)
 
 
 def test_numbers_as_levels_are_refused_and_no_level_may_be_asked_for(tmp_path: Path) -> None:

@@ -48,6 +48,18 @@ def test_blocks_are_counted_as_such_and_a_stage_that_stands_still_has_no_rate(
     assert text.getvalue() == "scoring: 2,000 blocks of 5,000 blocks\n"
 
 
+def test_a_stage_of_a_moment_tells_of_no_rate(clock: list[float]) -> None:
+    text = io.StringIO()
+    with stage_progress(Console(file=text, force_terminal=True, width=100)) as on_progress:
+        on_progress("scoring", 0, 1_000_000)
+        clock[0] = 1.0
+        on_progress("scoring", 900_000, 1_000_000)
+        assert "a second" not in text.getvalue()
+        clock[0] = 3.0
+        on_progress("scoring", 990_000, 1_000_000)
+    assert "0.3 MB a second" in text.getvalue()
+
+
 def test_a_terminal_gets_a_bar_and_nothing_else_is_left_of_it() -> None:
     text = io.StringIO()
     console = Console(file=text, force_terminal=True, width=100)

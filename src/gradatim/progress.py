@@ -18,6 +18,8 @@ from rich.progress import (
 )
 
 LINE_SECONDS = 10.0
+RATE_SECONDS = 2.0
+"""What is told of a stage's rate before is the rate of its start."""
 
 OnProgress = Callable[[str, int, int], None]
 """Hears a stage, how much of it is done, and how much there is in all (0 where nobody can say)."""
@@ -66,8 +68,9 @@ class _Stages:
         if stage != self._stage:
             self._stage, self._began, self._told, self._num_before = stage, now, now, num_done
             self._bar = self._progress.add_task(stage, completed=num_done, note="")
-        rate = (num_done - self._num_before) / max(now - self._began, 1e-9)
-        note = f"{self._amount(rate)} a second"
+        seconds = now - self._began
+        rate = (num_done - self._num_before) / seconds if seconds >= RATE_SECONDS else 0.0
+        note = f"{self._amount(rate)} a second" if rate > 0 else ""
         self._progress.update(self._bar, completed=num_done, total=num_total or None, note=note)
         if self._console.is_terminal or now - self._told < LINE_SECONDS:
             return

@@ -16,8 +16,9 @@ from gradatim import __version__
 from gradatim.blocks.spec import StoreSpec
 from gradatim.corpus.columns import Columns
 from gradatim.corpus.hub import HUB_PREFIX
-from gradatim.corpus.locations import find_files
+from gradatim.corpus.locations import CorpusFile
 from gradatim.corpus.pieces import plan_pieces
+from gradatim.corpus.storage import corpus_files, is_remote, stamp_of
 from gradatim.errors import InputError
 from gradatim.files import hash_file
 
@@ -28,8 +29,9 @@ class Input(BaseModel):
     Attributes:
         name: below the folder that was given, so that a moved corpus is the same corpus; for a
             hub data set its location; for the graded world "spectrum".
-        content: hash of a file's bytes; for the graded world the version that makes it.
-        num_bytes, changed_ns: of a file, None otherwise.
+        content: hash of a file's bytes; size and tag of one elsewhere; for the graded world the
+            version that makes it.
+        num_bytes, changed_ns: of a file of this machine, None otherwise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,7 +49,7 @@ def inputs_of(spec: StoreSpec, noted: Sequence[Input] = ()) -> list[Input]:
         noted: an earlier list, whose hashes are kept where size and time of change agree.
 
     Raises:
-        InputError: a location leads nowhere.
+        InputError: a location leads nowhere, or a file cannot be read.
     """
     if spec.corpus is None:
         return [Input(name="spectrum", content=f"gradatim {__version__}")]
@@ -57,18 +59,38 @@ def inputs_of(spec: StoreSpec, noted: Sequence[Input] = ()) -> list[Input]:
         if part.startswith(HUB_PREFIX):
             inputs.append(Input(name=part))
             continue
-        for file in find_files(part):
-            key = (file.name, file.num_bytes, int(file.changed))
-            inputs.append(
-                known.get(key)
-                or Input(
-                    name=file.name,
-                    content=hash_file(Path(file.path)),
-                    num_bytes=file.num_bytes,
-                    changed_ns=int(file.changed),
-                )
-            )
+        for file in corpus_files(part):
+            if is_remote(file.path):
+                inputs.append(Input(name=file.name, content=f"{file.num_bytes} {file.changed}"))
+            else:
+                key = (file.name, file.num_bytes, int(file.changed))
+                inputs.append(known.get(key) or _hashed(file))
     return inputs
+
+
+def _hashed(file: CorpusFile) -> Input:
+    """A file of this machine with its hash.
+
+    Raises:
+        InputError: it cannot be read, or was written to while it was read.
+    """
+    try:
+        content = hash_file(Path(file.path))
+    except OSError as error:
+        raise InputError(
+            "cannot be read",
+            where=file.path,
+            got=error.strerror,
+            remedy="Check that it may be read",
+        ) from error
+    changed_ns = int(file.changed)
+    if stamp_of(file.path) != (file.num_bytes, changed_ns):
+        raise InputError(
+            "the file changed while it was read",
+            where=file.path,
+            remedy="Call again when nothing writes to it",
+        )
+    return Input(name=file.name, content=content, num_bytes=file.num_bytes, changed_ns=changed_ns)
 
 
 def total_bytes_of(spec: StoreSpec) -> int:
