@@ -199,6 +199,7 @@ def test_what_is_passed_over_is_counted_by_its_ending(tmp_path: Path) -> None:
     assert skipped.passed_over == expected
     assert plan_pieces(str(tmp_path)).passed_over == expected
     assert in_words({".pdf": 2, ".md": 1, ".x": 0, ".doc": 1000}) == "1,000 .doc, 2 .pdf, 1 .md"
+    assert [file.name for file in find_files(f"{tmp_path}/*.md")] == ["README.md"]
     (tmp_path / "a.txt").unlink()
     with pytest.raises(InputError, match=r"nothing there.*got 2 \.pdf, 2 hidden, 2 pipes"):
         find_files(tmp_path)

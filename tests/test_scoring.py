@@ -276,6 +276,33 @@ def test_a_part_that_is_none_is_made_again(
     assert files_of(folder) == wanted
 
 
+@pytest.mark.parametrize("content", ["", "{", "[1]", "null", "[" * 100_000])
+def test_damaged_descriptions_are_made_again_or_named(
+    corpus: Path, tmp_path: Path, content: str
+) -> None:
+    out = tmp_path / "scores"
+    score(spec_of(corpus), out)
+    before = files_of(out)
+    (out / "scores.json").write_text(content)
+    score(spec_of(corpus), out)
+    assert files_of(out) == before
+    (out / "settings.json").write_text(content)
+    with pytest.raises(StoreError, match=r"settings\.json: damaged"):
+        score(spec_of(corpus), out)
+
+
+@pytest.mark.parametrize("name", ["pipe", "/dev/zero", "."])
+def test_a_tokenizer_that_is_no_file_is_refused(corpus: Path, tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match=r"not a file; expected a tokenizer\.json"):
+        score(spec_of(corpus, tokenizer=str(tmp_path / name)), tmp_path / "scores")
+
+
+def test_an_empty_location_is_not_the_folder_one_is_in(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="an empty location"):
+        score(ScoringSpec(corpus=("",)), tmp_path / "scores")
+
+
 def test_two_processes_do_not_score_into_one_folder(corpus: Path, tmp_path: Path) -> None:
     def meanwhile(stage: str, done_bytes: int, total_bytes: int) -> None:
         with pytest.raises(StoreError, match="another process is scoring"):

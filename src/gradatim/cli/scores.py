@@ -17,6 +17,7 @@ from gradatim.cli.app import (
     print_pairs,
     print_table,
 )
+from gradatim.errors import writable
 
 if TYPE_CHECKING:
     from gradatim.blocks.model_scores import ScoreTable
@@ -217,4 +218,4 @@ def _print_scores(scored: Scored, out: str, page: Path | None, *, as_json: bool)
     print_table(COLUMNS, as_rows(facts))
     for sentence in sentences(facts, content["unit"]):
         typer.echo(sentence)
-    typer.echo(f"Scores: {out}" if page is None else f"Report: {page}")
+    typer.echo(writable(f"Scores: {out}" if page is None else f"Report: {page}"))

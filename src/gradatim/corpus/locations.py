@@ -109,8 +109,8 @@ def without_paths(location: object) -> object:
 def find_files(location: str | Path, passed_over: PassedOver | None = None) -> list[CorpusFile]:
     """The files of a path, folder or glob, sorted by name.
 
-    Links to folders are followed. Of a folder, hidden files are left out, whatever says what it
-    holds (`README`, `LICENSE`), and what `datasets` wrote beside its data.
+    Links to folders are followed. Of a folder, hidden files are left out, texts that say what it
+    holds (`README`, `LICENSE`), and what `datasets` wrote beside its data; a glob means what it says.
 
     Args:
         passed_over: filled with the number of files left out, by the ends of their names.
@@ -119,18 +119,20 @@ def find_files(location: str | Path, passed_over: PassedOver | None = None) -> l
         InputError: nothing there, or nothing of a known kind; a folder that may not be read.
     """
     passed_over = Counter() if passed_over is None else passed_over
+    if not str(location):
+        raise InputError("an empty location", expected="a path, or . for the folder you are in")
     try:
         path = Path(location).expanduser()
         if path.is_dir():
             found = {str(inner): inner for inner in below(path, passed_over)}
-            return _readable_files(found, path, str(path), _LOCAL, passed_over)
+            return _readable_files(found, path, str(path), _LOCAL, passed_over, is_pattern=False)
         if os.path.lexists(path):
             _check_regular(path)
             return [_named_file(str(path), path, str(path), _LOCAL)]
         if glob.has_magic(str(path)):
             found = {str(inner): inner for inner in matching(path, passed_over)}
             root = Path(*_leading_parts(path))
-            return _readable_files(found, root, str(path), _LOCAL, passed_over)
+            return _readable_files(found, root, str(path), _LOCAL, passed_over, is_pattern=True)
     except (OSError, RuntimeError, re.error) as error:
         raise InputError(
             "cannot be looked into",
@@ -165,7 +167,7 @@ def remote_files(
         hidden = [n for n, inner in found.items() if is_hidden(inner.relative_to(root))]
         passed_over["hidden"] += len(hidden)
         found = {n: inner for n, inner in found.items() if n not in set(hidden)}
-    return _readable_files(found, root, location, place, passed_over)
+    return _readable_files(found, root, location, place, passed_over, is_pattern=is_pattern)
 
 
 def _check_regular(path: Path) -> None:
@@ -198,6 +200,8 @@ def _readable_files(
     where: str,
     place: _Place,
     passed_over: PassedOver,
+    *,
+    is_pattern: bool,
 ) -> list[CorpusFile]:
     """Those of a known kind, sorted; `paths` are those below `root` by what opens them."""
     saved = SavedDatasets(paths, place.read)
@@ -206,7 +210,8 @@ def _readable_files(
         kind = _format_of(path)
         if saved.leaves_out(opened_by):
             continue
-        if kind is None or saved.is_stale(opened_by) or _is_about(path):
+        is_about = kind == "text" and not is_pattern and _is_about(path)
+        if kind is None or saved.is_stale(opened_by) or is_about:
             passed_over[_ending(path)] += 1
             continue
         whole = path.absolute() if isinstance(path, Path) else path

@@ -77,7 +77,14 @@ def check_same(folder: OutputFolder, settings: dict[str, Any]) -> None:
                 remedy="Give another folder",
             )
         return
-    found = list(differences(json.loads(folder.read_bytes(SETTINGS)), settings))
+    there = _json_in(folder, SETTINGS)
+    if there is None:
+        raise StoreError(
+            "damaged, so nobody can say what was scored",
+            where=folder.path_of(SETTINGS),
+            remedy="Give another folder, or remove this one",
+        )
+    found = list(differences(there, settings))
     if found:
         more = len(found) - _MOST_DIFFERENCES
         shown = found[:_MOST_DIFFERENCES] + ([f"and {more} more"] if more > 0 else [])
@@ -86,6 +93,15 @@ def check_same(folder: OutputFolder, settings: dict[str, Any]) -> None:
             where=folder.location,
             remedy="Give another folder, or remove this one",
         )
+
+
+def _json_in(folder: OutputFolder, name: str) -> dict[str, Any] | None:
+    """The mapping in a file of JSON; None where it holds something else."""
+    try:
+        content = json.loads(folder.read_bytes(name))
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def write_json(folder: OutputFolder, name: str, content: dict[str, Any]) -> None:
@@ -101,9 +117,9 @@ def is_described(
     reports: Sequence[PartReport],
 ) -> bool:
     """Whether `scores.json` is there and says what it would say now."""
-    if DESCRIPTION not in folder.names():
+    content = _json_in(folder, DESCRIPTION) if DESCRIPTION in folder.names() else None
+    if content is None:
         return False
-    content = json.loads(folder.read_bytes(DESCRIPTION))
     now = {
         "fingerprint": _fingerprint(reports),
         "settings": _asked(spec),
@@ -171,6 +187,8 @@ def _fingerprint(reports: Sequence[PartReport]) -> str:
 
 def _hash_of_tokenizer(path: str) -> str:
     try:
+        if Path(path).exists() and not Path(path).is_file():  # a pipe would never end
+            raise InputError("not a file", where=path, expected="a tokenizer.json")
         return hash_file(Path(path))
     except OSError as error:
-        raise InputError("cannot be read", where=path, got=str(error)) from error
+        raise InputError("cannot be read", where=path, got=error.strerror) from error

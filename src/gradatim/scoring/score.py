@@ -215,6 +215,7 @@ class _Run:
         if changed:
             raise InputError(
                 "the corpus changed while it was read: " + "; ".join(changed),
+                where=", ".join(spec.locations),
                 remedy="Score again, into another folder, when nothing writes to it",
             )
 
