@@ -27,7 +27,7 @@ from gradatim.corpus.documents import read_documents
 from gradatim.corpus.passages import cut
 from gradatim.corpus.storage import OutputFolder
 from gradatim.difficulty.surface import DEFAULT_METRICS, surface_columns
-from gradatim.errors import InputError, MismatchError, StoreError
+from gradatim.errors import InputError, MismatchError, SpecError, StoreError
 from gradatim.scoring.columns import COLUMNS
 from gradatim.scoring.engines import LocalEngine
 from gradatim.scoring.folder import LOCK
@@ -296,6 +296,17 @@ def test_a_tokenizer_that_is_no_file_is_refused(corpus: Path, tmp_path: Path, na
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match=r"not a file; expected a tokenizer\.json"):
         score(spec_of(corpus, tokenizer=str(tmp_path / name)), tmp_path / "scores")
+
+
+def test_scores_do_not_go_where_a_link_of_the_corpus_leads(tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "data" / "deep").mkdir(parents=True)
+    write_corpus(tmp_path / "data" / "deep" / "books.jsonl", num_documents=2)
+    (tmp_path / "corpus" / "linked").symlink_to(tmp_path / "data")
+    for location in (tmp_path / "corpus", f"file://{tmp_path}/corpus"):
+        with pytest.raises(SpecError, match="would become part of the corpus"):
+            score(spec_of(location), tmp_path / "data" / "scores")
+    score(spec_of(tmp_path / "corpus"), tmp_path / "scores")
 
 
 def test_an_empty_location_is_not_the_folder_one_is_in(tmp_path: Path) -> None:

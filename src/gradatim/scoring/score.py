@@ -102,7 +102,7 @@ def score(
     began = time.perf_counter()
     plan = plan_pieces(spec.locations, spec.columns, skip_bad=spec.on_bad == "skip")
     folder = OutputFolder(out)
-    _check_apart(spec, folder)
+    _check_apart(spec, plan, folder)
     settings = settings_of(spec, plan)
     check_same(folder, settings)
     workers = engine or LocalEngine(num_workers)
@@ -268,7 +268,7 @@ def _held(folder: OutputFolder) -> AbstractContextManager[None]:
     return files.locked(folder.local / LOCK, busy)
 
 
-def _check_apart(spec: ScoringSpec, folder: OutputFolder) -> None:
+def _check_apart(spec: ScoringSpec, plan: CorpusPlan, folder: OutputFolder) -> None:
     """Refuses scores inside the corpus, of which they would become a part.
 
     Raises:
@@ -280,8 +280,9 @@ def _check_apart(spec: ScoringSpec, folder: OutputFolder) -> None:
     for location in spec.locations:
         if is_remote(location):
             continue
-        inside = Path(location).expanduser().resolve()
-        if inside.is_dir() and out.is_relative_to(inside):
+        inside = Path(location.removeprefix("file://")).expanduser()
+        roots = [inside.resolve(), *_linked(inside, plan)]
+        if inside.is_dir() and any(out.is_relative_to(root) for root in roots):
             raise SpecError(
                 "the scores would become part of the corpus",
                 where=folder.location,
@@ -289,3 +290,16 @@ def _check_apart(spec: ScoringSpec, folder: OutputFolder) -> None:
                 got=str(out),
                 remedy="Choose another --out",
             )
+
+
+def _linked(inside: Path, plan: CorpusPlan) -> set[Path]:
+    """Folders elsewhere that the corpus reaches through links in one of its own."""
+    folders = {Path(file.path).parent for file in plan.files}
+    above = {
+        folder
+        for lowest in folders
+        if lowest.is_relative_to(inside)
+        for folder in (lowest, *lowest.parents)
+        if folder != inside and folder.is_relative_to(inside)
+    }
+    return {folder.resolve() for folder in above if folder.is_symlink()}
