@@ -152,6 +152,9 @@ def test_all_splits_of_saved_data_sets_have_the_name_of_the_whole(tmp_path: Path
     found = [(d.text, d.source) for d in read_documents(tmp_path / "tales")]
     assert found == [("test", "tales"), ("train", "tales")]
     assert [d.source for d in read_documents(tmp_path / "tales" / "train")] == ["train"]
+    (tmp_path / "tales" / "train" / "data-00000-of-00001.arrow").unlink()
+    with pytest.raises(InputError, match=r"train: a data set is incomplete"):
+        find_files(tmp_path)
 
 
 def test_linked_folders_are_read_once_and_loops_end(tmp_path: Path) -> None:

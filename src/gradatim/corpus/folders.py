@@ -136,7 +136,8 @@ class SavedDatasets:
             if path.name != _STATE or folder / _INFO not in by_path:
                 continue
             self._data[folder] = _data_files(read(opened_by), str(path))
-            if missing := sorted(self._data[folder] - {p.name for p in by_path}):
+            missing = sorted(name for name in self._data[folder] if folder / name not in by_path)
+            if missing:
                 raise InputError(
                     "a data set is incomplete",
                     where=str(folder),

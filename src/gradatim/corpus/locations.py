@@ -110,7 +110,7 @@ def find_files(location: str | Path, passed_over: PassedOver | None = None) -> l
     """The files of a path, folder or glob, sorted by name.
 
     Links to folders are followed. Of a folder, hidden files are left out, texts that say what it
-    holds (`README`, `LICENSE`), and what `datasets` wrote beside its data. A glob is meant.
+    holds (`README`, `LICENSE`), and what `datasets` wrote beside its data. A glob takes all that fits.
 
     Args:
         passed_over: filled with the number of files left out, by the ends of their names.

@@ -232,7 +232,8 @@ def _json_object(line: bytes, where: str) -> dict[str, object]:
             where=where,
             expected="one object a line",
             got=f"{_excerpt(line)} ({first_line(error)})",
-            remedy="Write every document as one JSON object on a line of its own" + OR_SKIP,
+            remedy="Write every document as one JSON object on a line of its own, as `jq -c` does"
+            + OR_SKIP,
         ) from error
     if not isinstance(value, dict):
         raise InputError(
@@ -240,7 +241,8 @@ def _json_object(line: bytes, where: str) -> dict[str, object]:
             where=where,
             expected='one object a line, like {"text": "..."}',
             got=_excerpt(line),
-            remedy="Write every document as one JSON object on a line of its own" + OR_SKIP,
+            remedy="Write every document as one JSON object on a line of its own, as `jq -c` does"
+            + OR_SKIP,
         )
     return value
 
