@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -307,6 +308,28 @@ def test_scores_do_not_go_where_a_link_of_the_corpus_leads(tmp_path: Path) -> No
         with pytest.raises(SpecError, match="would become part of the corpus"):
             score(spec_of(location), tmp_path / "data" / "scores")
     score(spec_of(tmp_path / "corpus"), tmp_path / "scores")
+
+
+@pytest.mark.parametrize("out", ["file", "file/scores", "n" * 300])
+def test_a_folder_that_cannot_be_written_is_one_line(
+    corpus: Path, tmp_path: Path, out: str
+) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreError, match=r"scores cannot be written; got .*[a-z]"):
+        score(spec_of(corpus), tmp_path / out)
+
+
+def test_a_full_disk_is_one_line_and_nothing_is_lost(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("gradatim.scoring.folder.exact_quantiles", full)
+        with pytest.raises(StoreError, match="No space left on device"):
+            score(spec_of(corpus), tmp_path / "scores")
+    assert score(spec_of(corpus), tmp_path / "scores").scored_bytes == 0
 
 
 def test_an_empty_location_is_not_the_folder_one_is_in(tmp_path: Path) -> None:

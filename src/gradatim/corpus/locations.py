@@ -109,8 +109,9 @@ def without_paths(location: object) -> object:
 def find_files(location: str | Path, passed_over: PassedOver | None = None) -> list[CorpusFile]:
     """The files of a path, folder or glob, sorted by name.
 
-    Links to folders are followed. Of a folder, hidden files are left out, texts that say what it
-    holds (`README`, `LICENSE`), and what `datasets` wrote beside its data. A glob takes all that fits.
+    Links to folders are followed. Left out of a folder are hidden files, texts that say what it
+    holds (`README`, `LICENSE`), and what `datasets` wrote beside its data; of what fits a glob, the
+    last.
 
     Args:
         passed_over: filled with the number of files left out, by the ends of their names.

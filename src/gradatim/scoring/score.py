@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -97,26 +97,28 @@ def score(
     Raises:
         InputError: the corpus cannot be read as asked, or holds no text.
         MismatchError: `out` holds scores of another corpus or other settings.
-        StoreError: `out` holds something else, or another process is scoring there.
+        StoreError: `out` holds something else, cannot be written, or another process is scoring
+            there.
     """
     began = time.perf_counter()
     plan = plan_pieces(spec.locations, spec.columns, skip_bad=spec.on_bad == "skip")
     folder = OutputFolder(out)
-    _check_apart(spec, plan, folder)
-    settings = settings_of(spec, plan)
-    check_same(folder, settings)
-    workers = engine or LocalEngine(num_workers)
-    with _held(folder):
-        folder.sweep()
+    with _named(folder):
+        _check_apart(spec, plan, folder)
+        settings = settings_of(spec, plan)
         check_same(folder, settings)
-        job = Job(spec, folder.location, identity_of(settings))
-        run = _Run(plan, plan.pieces, folder, workers, job, on_progress)
-        reports, scored_bytes = run.parts(settings)
-        summary = summary_of(reports, plan)
-        if summary.num_rows == 0:
-            raise empty_corpus(", ".join(spec.locations), summary)
-        if not is_described(folder, spec, summary, reports):
-            write_description(folder, spec, summary, plan.pieces, reports, workers)
+        workers = engine or LocalEngine(num_workers)
+        with _held(folder):
+            folder.sweep()
+            check_same(folder, settings)
+            job = Job(spec, folder.location, identity_of(settings))
+            run = _Run(plan, plan.pieces, folder, workers, job, on_progress)
+            reports, scored_bytes = run.parts(settings)
+            summary = summary_of(reports, plan)
+            if summary.num_rows == 0:
+                raise empty_corpus(", ".join(spec.locations), summary)
+            if not is_described(folder, spec, summary, reports):
+                write_description(folder, spec, summary, plan.pieces, reports, workers)
     return Scored(str(out), summary, scored_bytes, time.perf_counter() - began)
 
 
@@ -246,6 +248,24 @@ class _Progress:
         if self._on_progress is not None:
             done_bytes = self._total_bytes - sum(self._remaining.values())
             self._on_progress(self._stage, done_bytes, self._total_bytes)
+
+
+@contextmanager
+def _named(folder: OutputFolder) -> Iterator[None]:
+    """Makes one line of what the system says when the folder cannot be written.
+
+    Raises:
+        StoreError: with its words.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            "scores cannot be written",
+            where=str(error.filename or folder.location),
+            got=error.strerror or str(error),
+            remedy="Check the path, the rights and the room there; called again, it goes on",
+        ) from error
 
 
 def _held(folder: OutputFolder) -> AbstractContextManager[None]:
