@@ -124,7 +124,7 @@ def check_columns(spec: StoreSpec) -> None:
     parts = (location,) if isinstance(location, str) else location
     if not asked or any(part.startswith(HUB_PREFIX) for part in parts):
         return
-    if all(file.format == "text" for part in parts for file in find_files(part)):
+    if all(file.format == "text" for part in parts for file in corpus_files(part)):
         raise InputError(
             "plain text has no columns",
             where=f"corpus.{asked[0]}",
