@@ -11,7 +11,8 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "gradatim"
 
 EVERYTHING = {
-    "errors", "files", "cores", "progress", "streams", "settings", "compute", "corpus",
+    "errors", "files", "cores", "progress", "streams", "settings", "changes",
+    "compute", "corpus",
     "difficulty", "scoring", "blocks", "timelines", "recipe", "clock", "record", "model", "train",
     "evaluate", "study", "law", "report", "verbs", "cli",
 }  # fmt: skip
@@ -25,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress": set(),
     "streams": set(),
     "settings": {"errors"},
+    "changes": {"errors", "settings"},
     "compute": {"errors", "files"},
     "corpus": {"errors", "files"},
     "difficulty": {"errors", "files", "corpus"},

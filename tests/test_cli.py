@@ -20,8 +20,8 @@ from gradatim.cli import app, main
 from small_corpus import write_corpus
 
 VERBS = (
-    "demo", "build", "score", "plan", "train", "study", "compare", "fit", "report", "check",
-    "evaluate", "explain", "export",
+    "demo", "build", "score", "plan", "train", "study", "status", "compare", "fit", "report",
+    "check", "evaluate", "explain", "export",
 )  # fmt: skip
 ROOT = Path(__file__).parents[1]
 

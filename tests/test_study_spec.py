@@ -124,17 +124,19 @@ def test_the_baseline_alone_is_trained_on_other_budgets_too(world_store: Store) 
         ),
         (
             {"arms": {"uniform": {"data": {"kind": "ceiling"}}}},
-            "arms.uniform: data.kind: the baseline reads uniformly.*got ceiling",
+            "arms.uniform.data.kind: the baseline reads uniformly.*got ceiling",
         ),
         (
             {"recipe": {"data": {"kind": "ceiling"}}},
-            "arms.uniform: data.kind: the baseline reads uniformly",
+            "arms.uniform.data.kind: the baseline reads uniformly",
         ),
         (
             {"arms": {"c": {"data": {"kind": "ceiling", "sample": "budget"}}}},
-            "arms.c: data.sample: an arm draws from the study's sample; expected all; got budget",
+            "arms.c.data.sample: an arm draws from the study's sample; expected all; got budget",
         ),
         ({"store": None}, "give either store .* or store_path"),
+        ({"recipe": {"rate": {"lr": 1}}}, "^study.yaml: recipe.rate.lr: unknown setting"),
+        ({"arms": {"x": {"rate": {"lr": 1}}}}, "^study.yaml: arms.x.rate.lr: unknown setting"),
         ({"rungs": [{"name": "10k", **OWN}]}, "rungs.0: the ladder has a rung 10k"),
         ({"rungs": [{"name": "a", **OWN}, {"name": "a", **OWN}]}, "a rung is named twice"),
         ({"rungs": [{"name": "../a", **OWN}]}, "rungs.0.name: wrong value"),

@@ -21,50 +21,42 @@ from gradatim.errors import SpecError
 
 Model = TypeVar("Model", bound=BaseModel)
 
+MAX_FILE_BYTES = 10_000_000
+MAX_VALUES = 100_000
+"""In one file of settings, after its aliases are unfolded."""
+
 
 def read_yaml_file(path: Path) -> dict[str, Any]:
     """The mapping a YAML file holds.
 
     Raises:
-        SpecError: a file that cannot be read, or what `read_yaml` raises.
+        SpecError: no file of a size that settings have, or what `read_yaml` raises.
     """
     try:
+        if not path.exists():
+            raise SpecError("no such file", where=str(path))
+        if not path.is_file():  # reading a pipe or a device might never end
+            raise SpecError("is no file of settings", where=str(path), expected="a YAML file")
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise SpecError(
+                "is too large for settings",
+                where=str(path),
+                expected=f"at most {MAX_FILE_BYTES:,} bytes",
+            )
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise SpecError("no such file", where=str(path)) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, ValueError) as error:
         raise SpecError("cannot be read", where=str(path), got=str(error)) from None
     return read_yaml(text, where=str(path))
-
-
-class _OnceLoader(yaml.SafeLoader):
-    """Safe YAML in which a key given twice is an error instead of a silent choice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if str(key) in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{key} is given twice", key_node.start_mark
-                )
-            seen.add(str(key))
-        return super().construct_mapping(node, deep)
 
 
 def read_yaml(text: str, *, where: str) -> dict[str, Any]:
     """The mapping that YAML text holds; an empty text is an empty mapping.
 
     Raises:
-        SpecError: text that is no YAML, no mapping, or has a key twice; with the line.
+        SpecError: text that is no YAML, no mapping, has a key twice or one that YAML takes for
+            something else than text, or would unfold beyond measure; with the line.
     """
-    try:
-        values = yaml.load(text, _OnceLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error)
-        raise SpecError(f"is not usable YAML: {problem}", where=f"{where}{line}") from None
+    values = read_yaml_value(text, where=where)
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -77,8 +69,77 @@ def read_yaml(text: str, *, where: str) -> dict[str, Any]:
     return values
 
 
-def validated(model: type[Model], values: Mapping[str, Any], *, where: str) -> Model:
+def read_yaml_value(text: str, *, where: str) -> Any:
+    """Any one value that YAML text holds; raises as `read_yaml` does."""
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_node(node, {}, set())
+        return loader.construct_document(node)
+    except RecursionError:
+        raise SpecError("is nested too deep", where=where) from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise SpecError(f"is not usable YAML: {problem}", where=f"{where}{line}") from None
+
+
+def _check_node(node: yaml.Node, sizes: dict[int, int], above: set[int]) -> int:
+    """How many values a node unfolds to, aliases counted wherever they stand; a few keys mended.
+
+    A number as a key is the text it is written as: levels may be called 1, 2, 3.
+    """
+    if id(node) in above:
+        raise yaml.constructor.ConstructorError(None, None, "a value holds itself", node.start_mark)
+    if id(node) in sizes:
+        return sizes[id(node)]
+    above.add(id(node))
+    size = 1
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            name = _key_text(key)
+            if name in seen:
+                problem = f"{name} is given twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(name)
+            size += _check_node(value, sizes, above)
+    elif isinstance(node, yaml.SequenceNode):
+        size += sum(_check_node(value, sizes, above) for value in node.value)
+    if size > MAX_VALUES:
+        problem = f"its aliases unfold to more than {MAX_VALUES:,} values"
+        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+    above.remove(id(node))
+    sizes[id(node)] = size
+    return size
+
+
+def _key_text(key: yaml.Node) -> str:
+    kind = key.tag.rpartition(":")[2]
+    if not isinstance(key, yaml.ScalarNode):
+        problem = "a key is no text"
+        raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+    if kind in ("int", "float"):
+        key.tag = "tag:yaml.org,2002:str"
+    elif kind not in ("str", "merge"):
+        problem = f"YAML does not take {key.value or 'nothing'} for a name; quote it: '{key.value}'"
+        raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+    return str(key.value)
+
+
+def validated(
+    model: type[Model], values: Mapping[str, Any], *, where: str, inside: str = ""
+) -> Model:
     """`values` as a `model`, or the first thing wrong with them in one line.
+
+    Args:
+        model: what they are.
+        values: as the user wrote them.
+        where: the file, or what else to begin the message with.
+        inside: path to these settings among those of the file.
 
     Raises:
         SpecError: naming the path to the setting, what was expected, what came, and what is near.
@@ -88,10 +149,10 @@ def validated(model: type[Model], values: Mapping[str, Any], *, where: str) -> M
     except ValidationError as error:
         details = error.errors()
         misspelt = [detail for detail in details if detail["type"] == "extra_forbidden"]
-        raise _spec_error(model, (misspelt or details)[0], where) from None
+        raise _spec_error(model, (misspelt or details)[0], where, inside) from None
 
 
-def _spec_error(model: type[BaseModel], detail: ErrorDetails, where: str) -> SpecError:
+def _spec_error(model: type[BaseModel], detail: ErrorDetails, where: str, inside: str) -> SpecError:
     path, models = _walk(model, detail["loc"])
     context = detail.get("ctx", {})
     remedy = expected = None
@@ -101,28 +162,28 @@ def _spec_error(model: type[BaseModel], detail: ErrorDetails, where: str) -> Spe
             _, owners = _walk(model, detail["loc"][:-1])
             known = [name for owner in owners for name in owner.model_fields]
             got = str(detail["loc"][-1])
-            problem, expected, remedy = "unknown setting", _one_of(known), _near(got, known)
+            problem, expected, remedy = "unknown setting", one_of(known), near(got, known)
         case "missing":
             problem, got = "setting is missing", None
         case "union_tag_invalid" | "union_tag_not_found":
             path = [*path, "kind"]
             known = [str(member.model_fields["kind"].default) for member in models]
             tag = str(context.get("tag", "none"))
-            problem, expected, got, remedy = "unknown kind", _one_of(known), tag, _near(tag, known)
+            problem, expected, got, remedy = "unknown kind", one_of(known), tag, near(tag, known)
         case "literal_error":
             known = re.findall(r"'([^']*)'", context["expected"])
-            problem, expected = "unknown value", _one_of(known)
-            remedy = _near(str(detail["input"]), known)
+            problem, expected = "unknown value", one_of(known)
+            remedy = near(str(detail["input"]), known)
         case "value_error":
             problem, got = detail["msg"].removeprefix("Value error, "), None
         case "model_type" | "model_attributes_type":
             problem, expected = "wrong value", "a mapping, `setting: value`"
         case _:
             problem, expected = "wrong value", detail["msg"].removeprefix("Input should be ")
-    place = ".".join(str(part) for part in path)
+    place = ".".join(str(part) for part in [*([inside] if inside else []), *path])
     return SpecError(
         problem,
-        where=f"{where}: {place}" if place else where,
+        where=": ".join(part for part in (where, place) if part),
         expected=expected,
         got=got,
         remedy=remedy,
@@ -157,10 +218,12 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models_in(inner)
 
 
-def _one_of(known: Sequence[str]) -> str:
+def one_of(known: Sequence[str]) -> str:
+    """Names as a message lists what would have been right."""
     return f"one of {', '.join(known)}" if len(known) != 1 else known[0]
 
 
-def _near(got: str, known: Sequence[str]) -> str | None:
+def near(got: str, known: Sequence[str]) -> str | None:
+    """The remedy for a misspelt name, where there is a near one."""
     near = difflib.get_close_matches(got, known, n=1)
     return f"Did you mean {near[0]}?" if near else None

@@ -18,47 +18,11 @@ from gradatim.cli.app import (
     short,
 )
 
-StudyFile = Annotated[Path, typer.Argument(help="The study file.", metavar="STUDY.yaml")]
 StudyFolder = Annotated[Path, typer.Argument(help="The folder of a study.", metavar="FOLDER")]
 RunFolder = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
 
 
 @app.command()
-def demo(
-    folder: Annotated[Path, typer.Option("--out", help="Where everything goes.")] = Path(
-        "out/demo"
-    ),
-) -> None:
-    """Run the whole way once on the graded world and write a report.
-
-    Example: gradatim demo
-    """
-    path = verbs.demo(folder, console=errors_console)
-    comparison = verbs.compare(folder)
-    typer.echo(comparison.headline)
-    typer.echo(f"Report: {path}")
-
-
-@app.command()
-def plan(study_file: StudyFile, as_json: AsJson = False) -> None:
-    """Print what every run of a study will cost, before anything is spent.
-
-    Example: gradatim plan studies/books-reading-age.yaml
-    """
-    from gradatim.study.plan import COLUMNS, as_rows
-
-    planned = verbs.plan(study_file)
-    if as_json:
-        print_json(planned.to_dict())
-        return
-    print_table(COLUMNS, as_rows(planned))
-    typer.echo(
-        f"{planned.num_runs} runs, {planned.flops:.3g} FLOPs, about "
-        f"{planned.seconds / 60:.1f} minutes here with {planned.num_processes} at a time "
-        "(evaluation and store not counted)"
-    )
-
-
 @app.command()
 def train(
     store: Annotated[Path, typer.Argument(help="A block store.", metavar="STORE")],
@@ -90,35 +54,6 @@ def train(
         return
     keys = ("step", "tokens", "flops", "final_bits_per_byte", "matches_plan")
     print_pairs(f"Run {out}", {key: record.finish.get(key) for key in keys})
-
-
-@app.command()
-def study(
-    study_file: StudyFile,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="The study's folder [out/<name>].")
-    ] = None,
-    processes: Annotated[int | None, typer.Option(help="Runs at a time.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Train every run of a study; finished runs are skipped, killed ones go on.
-
-    Example: gradatim study studies/books-reading-age.yaml
-    """
-    result = verbs.study(study_file, out, num_processes=processes, console=errors_console)
-    if as_json:
-        print_json(
-            {
-                "folder": str(result.folder),
-                "finished": len(result.records),
-                "failures": list(result.failures),
-            }
-        )
-    else:
-        typer.echo(f"{len(result.records)} runs finished, {len(result.failures)} failed")
-        typer.echo(f"Next: gradatim report {result.folder}")
-    if result.failures:
-        raise typer.Exit(7)
 
 
 @app.command()

@@ -7,7 +7,7 @@ specification, so that the same question asked twice is answered from the record
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,19 +16,16 @@ import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
-    Discriminator,
     Field,
-    Tag,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
 from gradatim.blocks.spec import StoreSpec
 from gradatim.blocks.store import Store
+from gradatim.changes import Holds, with_changes
 from gradatim.compute import (
     LADDER,
-    Family,
     Shape,
     num_matmul_parameters,
     rung_shape,
@@ -38,12 +35,13 @@ from gradatim.errors import SpecError
 from gradatim.recipe import Recipe, Scoring
 from gradatim.record.spec import Control, EvaluationSpec, Operation, OptimizerSpec, RunSpec
 from gradatim.settings import read_yaml_file, validated
+from gradatim.study.rungs import NAME, OwnRung, RungEntry
 from gradatim.train.device import kind_and_format
 from gradatim.train.identity import store_reference
 
 BASELINE = "uniform"
+BASELINE_RECIPE = {"data": {"kind": "uniform"}}
 MAX_SEEDS = 100
-NAME = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"
 
 
 class BudgetSpec(BaseModel):
@@ -73,47 +71,6 @@ class BudgetSpec(BaseModel):
         return self
 
 
-class OwnRung(BaseModel):
-    """A rung that is not on the ladder: a name of its own, and a shape.
-
-    Attributes:
-        name: as runs and reports call it; none of the ladder's.
-        family: architecture, where it is not the study's.
-
-    The rest are fields of `compute.Shape`, whose defaults they have; vocabulary and context are the
-    store's.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = Field(max_length=40, pattern=NAME)
-    family: Family | None = None
-    num_layers: int = Field(ge=1, le=1000)
-    width: int = Field(ge=1, le=2**17)
-    num_heads: int = Field(ge=1)
-    num_kv_heads: int | None = Field(default=None, ge=1)
-    mlp_width: int | None = Field(default=None, ge=1, le=2**20)
-    tied_embeddings: bool = True
-    rope_theta: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    norm_epsilon: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-
-    @model_validator(mode="after")
-    def _can_be_built(self) -> OwnRung:
-        if self.name in LADDER:
-            raise ValueError(f"the ladder has a rung {self.name}; give this one another name")
-        try:
-            self.shape(vocab_size=2, context_tokens=2, family=self.family or "llama")
-        except ValidationError as error:
-            raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
-        return self
-
-    def shape(self, *, vocab_size: int, context_tokens: int, family: Family) -> Shape:
-        """The network of this rung; `family` where it names none."""
-        given = self.model_dump(exclude={"name"}, exclude_none=True)
-        sizes = {"family": family, "vocab_size": vocab_size, "context_tokens": context_tokens}
-        return Shape.model_validate(sizes | given)
-
-
 @dataclass(frozen=True)
 class PlannedArm:
     """One arm: its recipe, and what it is a control of."""
@@ -122,13 +79,7 @@ class PlannedArm:
     control: Control | None = None
 
 
-def _rung_kind(rung: Any) -> str:
-    return "str" if isinstance(rung, str) else "OwnRung"
-
-
-RungEntry = Annotated[
-    Annotated[str, Tag("str")] | Annotated[OwnRung, Tag("OwnRung")], Discriminator(_rung_kind)
-]
+RecipePart = Annotated[dict[str, Any], Holds(Recipe)]
 
 
 class StudySpec(BaseModel):
@@ -165,7 +116,7 @@ class StudySpec(BaseModel):
     store_path: str | None = None
     rungs: tuple[RungEntry, ...] = Field(min_length=1)
     family: Literal["llama", "gpt2"] = "llama"
-    arms: dict[str, dict[str, Any]] = Field(min_length=1)
+    arms: dict[str, RecipePart] = Field(min_length=1)
     controls: Literal["auto", "none"] = "auto"
     sample: Literal["all", "budget"] = "all"
     seeds: tuple[int, ...] = Field(min_length=1)
@@ -173,7 +124,7 @@ class StudySpec(BaseModel):
     baseline_budgets: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = ()
     batch_blocks: int = Field(ge=1)
     micro_batch_blocks: int | None = Field(default=None, ge=1)
-    recipe: dict[str, Any] = Field(default_factory=dict)
+    recipe: RecipePart = Field(default_factory=dict)
     optimizer: OptimizerSpec = OptimizerSpec()
     evaluation: EvaluationSpec = EvaluationSpec()
     checkpoint_every_fraction: float = Field(default=0.1, gt=0, le=1)
@@ -265,14 +216,14 @@ class StudySpec(BaseModel):
         return planned
 
     def _recipe(self, arm: str, changes: Mapping[str, Any]) -> Recipe:
-        values = _merged(_merged({"data": {"kind": "uniform"}}, self.recipe), changes)
+        values = _merged(_merged(BASELINE_RECIPE, self.recipe), changes)
         if isinstance(data := values["data"], dict):
-            data.setdefault("sample", self.sample)
-        recipe = Recipe.parse(values, where=f"arms.{arm}")
+            values["data"] = {"sample": self.sample, **data}
+        recipe = validated(Recipe, values, where="", inside=f"arms.{arm}")
         if recipe.data.sample != self.sample:
             raise SpecError(
                 "an arm draws from the study's sample",
-                where=f"arms.{arm}: data.sample",
+                where=f"arms.{arm}.data.sample",
                 expected=self.sample,
                 got=recipe.data.sample,
                 remedy="Set `sample` once, for the whole study",
@@ -280,7 +231,7 @@ class StudySpec(BaseModel):
         if arm == BASELINE and recipe.data.kind != "uniform":
             raise SpecError(
                 "the baseline reads uniformly, whatever the other arms do",
-                where=f"arms.{arm}: data.kind",
+                where=f"arms.{arm}.data.kind",
                 expected="uniform",
                 got=recipe.data.kind,
                 remedy="Give the data timeline to an arm of another name, not to all of them",
@@ -372,24 +323,35 @@ class StudySpec(BaseModel):
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
-def load_study(path: Path | str) -> StudySpec:
+def load_study(path: Path | str, changes: Sequence[str] = ()) -> StudySpec:
     """Read and validate a study file.
+
+    Args:
+        path: of the file.
+        changes: settings laid over it, each `a.b=value` (`gradatim.changes`).
 
     Raises:
         SpecError: the file, the path to the setting, what was expected, what came.
     """
-    path = Path(path)
-    return parse_study(read_yaml_file(path), where=str(path))
+    return parse_study(read_yaml_file(Path(path)), where=str(path), changes=changes)
 
 
-def parse_study(values: Mapping[str, Any], *, where: str) -> StudySpec:
+def parse_study(values: Mapping[str, Any], *, where: str, changes: Sequence[str] = ()) -> StudySpec:
     """Validate a study given as a mapping; relative corpus paths are left as they are.
 
     Raises:
         SpecError: naming `where`, the setting, what was expected and what came.
     """
+    if changes:
+        values = with_changes(StudySpec, values, changes, where=where)
+        where = f"{where} with --set {' '.join(changes)}"
     spec = validated(StudySpec, values, where=where)
-    spec.planned_arms()
+    try:
+        validated(Recipe, _merged(BASELINE_RECIPE, spec.recipe), where="", inside="recipe")
+        spec.planned_arms()
+    except SpecError as error:
+        error.where = f"{where}: {error.where}"
+        raise SpecError(**vars(error)) from None
     return spec
 
 

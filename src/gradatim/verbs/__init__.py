@@ -5,18 +5,16 @@ Stations are imported on demand, so that `gradatim compare` does not wait for to
 """
 
 from gradatim.verbs.check import check
+from gradatim.verbs.running import demo, plan, status, study
 from gradatim.verbs.scores import score, score_blocks, score_report
 from gradatim.verbs.studies import (
     build,
     compare,
-    demo,
     evaluate,
     explain,
     export,
     fit,
-    plan,
     report,
-    study,
     train,
 )
 
@@ -34,6 +32,7 @@ __all__ = [
     "score",
     "score_blocks",
     "score_report",
+    "status",
     "study",
     "train",
 ]

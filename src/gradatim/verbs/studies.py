@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from gradatim.progress import stage_progress
-from gradatim.settings import read_yaml, validated
+from gradatim.settings import validated
 from gradatim.verbs.scores import load_kernel
 
 if TYPE_CHECKING:
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from gradatim.law.compare import Comparison
     from gradatim.law.fit import LawFit
     from gradatim.record.read import Record
-    from gradatim.study.plan import StudyPlan
-    from gradatim.study.run import StudyResult
-    from gradatim.study.spec import StudySpec
 
 
 def build(
@@ -47,22 +43,6 @@ def build(
     load_kernel(console)
     with stage_progress(console) as on_progress:
         return build_store(spec, Path(path), on_progress=on_progress)
-
-
-def plan(study_file: Path | str) -> StudyPlan:
-    """What every run of a study will cost on this machine; trains nothing.
-
-    Raises:
-        SpecError: the study cannot be meant.
-    """
-    from gradatim.blocks.store import Store
-    from gradatim.study.plan import plan as plan_study
-    from gradatim.study.spec import load_study
-
-    spec = load_study(study_file)
-    vocab_size, block_tokens = _store_sizes(spec)
-    store = Store.open(Path(spec.store_path)) if spec.store_path else None
-    return plan_study(spec, vocab_size=vocab_size, block_tokens=block_tokens, store=store)
 
 
 def train(
@@ -122,35 +102,6 @@ def train(
             job.folder,
             on_progress=lambda share, loss: progress(JobEvent("progress", job, share, loss)),
         )
-
-
-def study(
-    study_file: Path | str,
-    folder: Path | str | None = None,
-    *,
-    num_processes: int | None = None,
-    console: Console | None = None,
-) -> StudyResult:
-    """Build the store, train every run that is not finished, and collect the records.
-
-    Args:
-        study_file: `study.yaml`.
-        folder: where everything goes; `out/<name of the study>` by default.
-        num_processes: runs at a time; by default one a core, or one a GPU.
-        console: shows progress.
-
-    Raises:
-        SpecError: the study cannot be meant; nothing was spent.
-    """
-    from gradatim.study.spec import load_study
-
-    spec = load_study(study_file)
-    return _run_study(
-        spec,
-        Path(folder) if folder else Path("out") / spec.name,
-        num_processes=num_processes,
-        console=console,
-    )
 
 
 def compare(folder: Path | str) -> Comparison:
@@ -282,48 +233,3 @@ def export(run_folder: Path | str, destination: Path | str) -> Path:
         tokenizer_path=store.tokenizer_path,
     )
     return Path(destination)
-
-
-def demo(folder: Path | str = Path("out") / "demo", *, console: Console | None = None) -> Path:
-    """The whole way on the graded world: store, ladder, arms, controls, report.
-
-    Returns:
-        The report's path.
-    """
-    from gradatim.study.spec import parse_study
-
-    text = resources.files("gradatim.study").joinpath("demo.yaml").read_text(encoding="utf-8")
-    spec = parse_study(read_yaml(text, where="demo.yaml"), where="demo.yaml")
-    _run_study(spec, Path(folder), num_processes=None, console=console)
-    return report(folder)
-
-
-def _run_study(
-    spec: StudySpec, folder: Path, *, num_processes: int | None, console: Console | None
-) -> StudyResult:
-    from gradatim.blocks.store import Store
-    from gradatim.study.execute import machine_slots
-    from gradatim.study.run import run_study
-
-    machine_slots(num_processes)  # refuses a number that cannot be meant before a store is built
-    if spec.store is not None:
-        store = build(spec.store, folder / "store", console=console)
-    else:
-        assert spec.store_path is not None
-        store = Store.open(Path(spec.store_path))
-    return run_study(spec, store, folder, num_processes=num_processes, console=console)
-
-
-def _store_sizes(spec: StudySpec) -> tuple[int, int]:
-    """Vocabulary and block length a study will have, its store built or not."""
-    from gradatim.blocks.store import Store
-    from gradatim.blocks.tokenizer import load_tokenizer
-
-    if spec.store is None:
-        assert spec.store_path is not None
-        store = Store.open(Path(spec.store_path))
-        return store.vocab_size, store.block_tokens
-    wanted = spec.store.tokenizer
-    if wanted.file or wanted.hf:
-        return load_tokenizer(wanted).get_vocab_size(), spec.store.block_tokens
-    return wanted.vocab_size, spec.store.block_tokens

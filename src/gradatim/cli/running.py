@@ -1,0 +1,134 @@
+"""Commands that tell what a study costs, run it, and tell how far it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gradatim import verbs
+from gradatim.cli.app import AsJson, app, errors_console, print_json, print_table
+from gradatim.progress import spoken_seconds
+
+if TYPE_CHECKING:
+    from gradatim.study.folder import RunState
+
+STATUS_COLUMNS = ("arm", "rung", "seed", "budget", "state", "done", "to go", "folder")
+
+StudyFile = Annotated[Path, typer.Argument(help="The study file.", metavar="STUDY.yaml")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Lay a setting over the file, such as budget.tokens=4e6; may be given again.",
+    ),
+]
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--out", help="Where everything goes.")] = Path(
+        "out/demo"
+    ),
+    changes: Changes = None,
+) -> None:
+    """Run the whole way once on the graded world and write a report.
+
+    Example: gradatim demo
+    """
+    path = verbs.demo(folder, changes=changes or (), console=errors_console)
+    comparison = verbs.compare(folder)
+    typer.echo(comparison.headline)
+    typer.echo(f"Report: {path}")
+
+
+@app.command()
+def plan(study_file: StudyFile, changes: Changes = None, as_json: AsJson = False) -> None:
+    """Print what every run of a study will cost, before anything is spent.
+
+    Example: gradatim plan studies/books-reading-age.yaml
+    """
+    from gradatim.study.plan import COLUMNS, as_rows
+
+    planned = verbs.plan(study_file, changes=changes or ())
+    if as_json:
+        print_json(planned.to_dict())
+        return
+    print_table(COLUMNS, as_rows(planned))
+    typer.echo(
+        f"{planned.num_runs} runs, {planned.flops:.3g} FLOPs, about "
+        f"{planned.seconds / 60:.1f} minutes here with {planned.num_processes} at a time "
+        "(evaluation and store not counted)"
+    )
+
+
+@app.command()
+def study(
+    study_file: StudyFile,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The study's folder [out/<name>].")
+    ] = None,
+    processes: Annotated[int | None, typer.Option(help="Runs at a time.")] = None,
+    changes: Changes = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train every run of a study; finished runs are skipped, killed ones go on.
+
+    Example: gradatim study studies/books-reading-age.yaml
+    """
+    result = verbs.study(
+        study_file,
+        out,
+        num_processes=processes,
+        changes=changes or (),
+        console=errors_console,
+    )
+    if as_json:
+        print_json(
+            {
+                "folder": str(result.folder),
+                "finished": len(result.records),
+                "failures": list(result.failures),
+            }
+        )
+    else:
+        typer.echo(f"{len(result.records)} runs finished, {len(result.failures)} failed")
+        typer.echo(f"Next: gradatim report {result.folder}")
+    if result.failures:
+        raise typer.Exit(7)
+
+
+@app.command()
+def status(
+    folder: Annotated[Path, typer.Argument(help="The folder of a study.", metavar="FOLDER")],
+    as_json: AsJson = False,
+) -> None:
+    """Say how far a study is: which runs are finished, running, failed, stopped, waiting.
+
+    Example: gradatim status out/demo
+    """
+    found = verbs.status(folder)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    print_table(STATUS_COLUMNS, [_status_row(each, found.remaining_of) for each in found.states])
+    for each in found.states:
+        if each.state == "failed":
+            typer.echo(str(each))
+    counts = Counter(each.state for each in found.states)
+    told = ", ".join(f"{number} {state}" for state, number in counts.items())
+    at_it = f"process {found.holder} is at it" if found.holder else "nobody is at it"
+    to_go = found.remaining_seconds
+    more = "" if to_go is None else f", about {spoken_seconds(to_go)} to go"
+    typer.echo(f"{len(found.states)} runs: {told}; {at_it}{more}")
+
+
+def _status_row(each: RunState, remaining_of: dict[str, float]) -> tuple[str, ...]:
+    run, seconds = each.run, remaining_of.get(each.run.id)
+    to_go = "" if seconds is None else spoken_seconds(seconds)
+    budget = f"x{run.budget_multiple:g}"
+    place = (run.arm, run.rung, str(run.seed), budget)
+    return (*place, each.state, f"{each.progress:.0%}", to_go, f"runs/{run.folder}")

@@ -1,0 +1,137 @@
+"""What a study costs, running it, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from gradatim.settings import read_yaml
+from gradatim.verbs.studies import build, report
+
+if TYPE_CHECKING:
+    from gradatim.study.plan import StudyPlan
+    from gradatim.study.run import StudyResult
+    from gradatim.study.spec import StudySpec
+    from gradatim.study.status import StudyStatus
+
+
+def plan(study_file: Path | str, *, changes: Sequence[str] = ()) -> StudyPlan:
+    """What every run of a study will cost on this machine; trains nothing.
+
+    Args:
+        study_file: `study.yaml`.
+        changes: settings laid over it, each `a.b=value`.
+
+    Raises:
+        SpecError: the study cannot be meant.
+    """
+    from gradatim.blocks.store import Store
+    from gradatim.study.plan import plan as plan_study
+    from gradatim.study.spec import load_study
+
+    spec = load_study(study_file, changes)
+    vocab_size, block_tokens = _store_sizes(spec)
+    store = Store.open(Path(spec.store_path)) if spec.store_path else None
+    return plan_study(spec, vocab_size=vocab_size, block_tokens=block_tokens, store=store)
+
+
+def study(
+    study_file: Path | str,
+    folder: Path | str | None = None,
+    *,
+    num_processes: int | None = None,
+    changes: Sequence[str] = (),
+    console: Console | None = None,
+) -> StudyResult:
+    """Build the store, train every run that is not finished, and collect the records.
+
+    Args:
+        study_file: `study.yaml`.
+        folder: where everything goes; `out/<name of the study>` by default.
+        num_processes: runs at a time; by default one a core, or one a GPU.
+        changes: settings laid over the file, each `a.b=value`; the folder's `study.yaml` is the
+            study with them.
+        console: shows progress.
+
+    Raises:
+        SpecError: the study cannot be meant; nothing was spent.
+    """
+    from gradatim.study.spec import load_study
+
+    spec = load_study(study_file, changes)
+    return _run_study(
+        spec,
+        Path(folder) if folder else Path("out") / spec.name,
+        num_processes=num_processes,
+        console=console,
+    )
+
+
+def status(folder: Path | str) -> StudyStatus:
+    """What has become of every run of a study: finished, running, failed, stopped or waiting.
+
+    Raises:
+        RecordError: not the folder of a study, or its index is damaged.
+    """
+    from gradatim.study.status import study_status
+
+    return study_status(Path(folder))
+
+
+def demo(
+    folder: Path | str = Path("out") / "demo",
+    *,
+    changes: Sequence[str] = (),
+    console: Console | None = None,
+) -> Path:
+    """The whole way on the graded world: store, ladder, arms, controls, report.
+
+    Args:
+        folder: where everything goes.
+        changes: settings laid over those of the demo, each `a.b=value`.
+        console: shows progress.
+
+    Returns:
+        The report's path.
+    """
+    from gradatim.study.spec import parse_study
+
+    text = resources.files("gradatim.study").joinpath("demo.yaml").read_text(encoding="utf-8")
+    spec = parse_study(read_yaml(text, where="demo.yaml"), where="demo.yaml", changes=changes)
+    _run_study(spec, Path(folder), num_processes=None, console=console)
+    return report(folder)
+
+
+def _run_study(
+    spec: StudySpec, folder: Path, *, num_processes: int | None, console: Console | None
+) -> StudyResult:
+    from gradatim.blocks.store import Store
+    from gradatim.study.execute import machine_slots
+    from gradatim.study.run import run_study
+
+    machine_slots(num_processes)  # refuses a number that cannot be meant before a store is built
+    if spec.store is not None:
+        store = build(spec.store, folder / "store", console=console)
+    else:
+        assert spec.store_path is not None
+        store = Store.open(Path(spec.store_path))
+    return run_study(spec, store, folder, num_processes=num_processes, console=console)
+
+
+def _store_sizes(spec: StudySpec) -> tuple[int, int]:
+    """Vocabulary and block length a study will have, its store built or not."""
+    from gradatim.blocks.store import Store
+    from gradatim.blocks.tokenizer import load_tokenizer
+
+    if spec.store is None:
+        assert spec.store_path is not None
+        store = Store.open(Path(spec.store_path))
+        return store.vocab_size, store.block_tokens
+    wanted = spec.store.tokenizer
+    if wanted.file or wanted.hf:
+        return load_tokenizer(wanted).get_vocab_size(), spec.store.block_tokens
+    return wanted.vocab_size, spec.store.block_tokens
