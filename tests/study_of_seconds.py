@@ -8,11 +8,11 @@ from typing import Any
 from gradatim.study.spec import StudySpec, parse_study
 
 
-def small_study(store: Path, **changes: Any) -> StudySpec:
+def small_study(store_path: Path | None, **changes: Any) -> StudySpec:
     """Two arms and no controls, a second a run."""
     values: dict[str, Any] = {
         "name": "small",
-        "store_path": str(store),
+        "store_path": str(store_path) if store_path else None,
         "rungs": ["10k"],
         "arms": {"ceiling": {"data": {"kind": "ceiling", "easiest_used_fraction": 0.3}}},
         "controls": "none",

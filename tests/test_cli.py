@@ -102,7 +102,11 @@ def test_the_tables_for_people_hold_the_same_numbers(run_folder: Path) -> None:
 def test_plan_prints_costs_without_building_anything(tmp_path: Path) -> None:
     study: dict[str, Any] = {
         "name": "planned",
-        "store": {"corpus": "nowhere/*.txt", "tokenizer": {"vocab_size": 300}, "block_tokens": 32},
+        "store": {
+            "corpus": str(write_corpus(tmp_path / "texts.jsonl")),
+            "tokenizer": {"vocab_size": 300},
+            "block_tokens": 32,
+        },
         "rungs": ["10k"],
         "arms": {"uniform": {}},
         "seeds": 2,
@@ -115,7 +119,7 @@ def test_plan_prints_costs_without_building_anything(tmp_path: Path) -> None:
     assert planned["num_runs"] == 2
     assert planned["runs"][0]["tokens"] == 5000 // 64 * 64
     assert "2 runs" in call("plan", str(path))
-    assert list(tmp_path.iterdir()) == [path]
+    assert sorted(tmp_path.iterdir()) == [path, tmp_path / "texts.jsonl"]
 
 
 def test_an_expected_failure_is_one_line_with_its_code(

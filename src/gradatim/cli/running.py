@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 STATUS_COLUMNS = ("arm", "rung", "seed", "budget", "state", "done", "to go", "folder")
 
 StudyFile = Annotated[Path, typer.Argument(help="The study file.", metavar="STUDY.yaml")]
+StudyOut = Annotated[Path | None, typer.Option("--out", help="The study's folder [out/<name>].")]
 Changes = Annotated[
     list[str] | None,
     typer.Option(
@@ -46,14 +47,19 @@ def demo(
 
 
 @app.command()
-def plan(study_file: StudyFile, changes: Changes = None, as_json: AsJson = False) -> None:
+def plan(
+    study_file: StudyFile,
+    out: StudyOut = None,
+    changes: Changes = None,
+    as_json: AsJson = False,
+) -> None:
     """Print what every run of a study will cost, before anything is spent.
 
     Example: gradatim plan studies/books-reading-age.yaml
     """
     from gradatim.study.plan import COLUMNS, as_rows
 
-    planned = verbs.plan(study_file, changes=changes or ())
+    planned = verbs.plan(study_file, out, changes=changes or ())
     if as_json:
         print_json(planned.to_dict())
         return
@@ -68,9 +74,7 @@ def plan(study_file: StudyFile, changes: Changes = None, as_json: AsJson = False
 @app.command()
 def study(
     study_file: StudyFile,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="The study's folder [out/<name>].")
-    ] = None,
+    out: StudyOut = None,
     processes: Annotated[int | None, typer.Option(help="Runs at a time.")] = None,
     changes: Changes = None,
     as_json: AsJson = False,

@@ -97,8 +97,8 @@ def study_lock(folder: Path) -> AbstractContextManager[None]:
     return locked(folder / LOCK, busy, patience_seconds=LOCK_PATIENCE_SECONDS)
 
 
-def write_study_file(folder: Path, text: str) -> None:
-    """Write the folder's `study.yaml`, over nothing but what was written so before.
+def check_study_file(folder: Path) -> None:
+    """Refuse a folder whose `study.yaml` is not gradatim's own, since it would be written over.
 
     Raises:
         MismatchError: somebody else's file lies there.
@@ -110,7 +110,12 @@ def write_study_file(folder: Path, text: str) -> None:
             where=str(path),
             remedy="Keep study files outside the folder of their study: move it, or give --out",
         )
-    write_whole(path, f"{_HEADER}{_hash(text)}\n{text}")
+
+
+def write_study_file(folder: Path, text: str) -> None:
+    """Write the folder's `study.yaml`; raises as `check_study_file` does."""
+    check_study_file(folder)
+    write_whole(folder / STUDY_FILE, f"{_HEADER}{_hash(text)}\n{text}")
 
 
 def read_study_file(folder: Path) -> str:

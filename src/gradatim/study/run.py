@@ -13,6 +13,7 @@ from gradatim.errors import RecordError
 from gradatim.files import lock_holder, locked
 from gradatim.record.read import Record, is_finished
 from gradatim.record.spec import read_spec, run_id, write_spec
+from gradatim.study.check import check_on_store
 from gradatim.study.execute import Job, JobEvent, run_locally
 from gradatim.study.folder import (
     LOCK,
@@ -69,11 +70,13 @@ def run_study(
         console: shows progress; None is silent.
 
     Raises:
+        SpecError, StoreError: the store cannot serve it (`gradatim.study.check`).
         MismatchError: the folder's study ran on another kind of device, or a file of somebody
             else's lies in its place.
         RecordError: another process is running the study there, or its index is damaged.
     """
     console = console or Console(quiet=True)
+    check_on_store(spec, store)
     runs = spec.runs(store)
     with study_lock(folder):
         there = run_folders(folder)

@@ -13,29 +13,45 @@ from gradatim.settings import read_yaml
 from gradatim.verbs.studies import build, report
 
 if TYPE_CHECKING:
+    from gradatim.blocks.spec import StoreSpec
+    from gradatim.blocks.store import Store
     from gradatim.study.plan import StudyPlan
     from gradatim.study.run import StudyResult
     from gradatim.study.spec import StudySpec
     from gradatim.study.status import StudyStatus
 
 
-def plan(study_file: Path | str, *, changes: Sequence[str] = ()) -> StudyPlan:
+def plan(
+    study_file: Path | str,
+    folder: Path | str | None = None,
+    *,
+    changes: Sequence[str] = (),
+) -> StudyPlan:
     """What every run of a study will cost on this machine; trains nothing.
 
     Args:
         study_file: `study.yaml`.
+        folder: the study's, whose store may be built already; `out/<name of the study>` by default.
         changes: settings laid over it, each `a.b=value`.
 
     Raises:
-        SpecError: the study cannot be meant.
+        InputError: the corpus is not there.
+        SpecError: the study cannot be meant, or an arm asks for what its store does not have.
+        StoreError: the store named is none, or has no held-out block.
     """
-    from gradatim.blocks.store import Store
+    from gradatim.study.check import check_before_store, check_on_store
     from gradatim.study.plan import plan as plan_study
     from gradatim.study.spec import load_study
 
     spec = load_study(study_file, changes)
-    vocab_size, block_tokens = _store_sizes(spec)
-    store = Store.open(Path(spec.store_path)) if spec.store_path else None
+    store = _store_there(spec, Path(folder) if folder else _folder_of(spec))
+    if store is not None:
+        check_on_store(spec, store)
+        vocab_size, block_tokens = store.vocab_size, store.block_tokens
+    else:
+        assert spec.store is not None
+        check_before_store(spec, spec.store)
+        vocab_size, block_tokens = _store_sizes(spec.store)
     return plan_study(spec, vocab_size=vocab_size, block_tokens=block_tokens, store=store)
 
 
@@ -65,7 +81,7 @@ def study(
     spec = load_study(study_file, changes)
     return _run_study(
         spec,
-        Path(folder) if folder else Path("out") / spec.name,
+        Path(folder) if folder else _folder_of(spec),
         num_processes=num_processes,
         console=console,
     )
@@ -109,29 +125,50 @@ def demo(
 def _run_study(
     spec: StudySpec, folder: Path, *, num_processes: int | None, console: Console | None
 ) -> StudyResult:
-    from gradatim.blocks.store import Store
+    from gradatim.study.check import check_before_store
     from gradatim.study.execute import machine_slots
+    from gradatim.study.folder import check_study_file
     from gradatim.study.run import run_study
 
-    machine_slots(num_processes)  # refuses a number that cannot be meant before a store is built
-    if spec.store is not None:
+    # What cannot be meant is refused before a store is built, the rest by `run_study`.
+    machine_slots(num_processes)
+    check_study_file(folder)
+    store = _store_there(spec, folder)
+    if store is None:
+        assert spec.store is not None
+        check_before_store(spec, spec.store)
         store = build(spec.store, folder / "store", console=console)
-    else:
-        assert spec.store_path is not None
-        store = Store.open(Path(spec.store_path))
     return run_study(spec, store, folder, num_processes=num_processes, console=console)
 
 
-def _store_sizes(spec: StudySpec) -> tuple[int, int]:
-    """Vocabulary and block length a study will have, its store built or not."""
+def _folder_of(spec: StudySpec) -> Path:
+    return Path("out") / spec.name
+
+
+def _store_there(spec: StudySpec, folder: Path) -> Store | None:
+    """The study's store, unless it is to be built yet.
+
+    Raises:
+        MismatchError: another store lies where it would be built.
+        StoreError: no store where the study says that there is one.
+    """
+    from gradatim.blocks.build import build as build_store
+    from gradatim.blocks.description import DESCRIPTION
     from gradatim.blocks.store import Store
+
+    if spec.store_path is not None:
+        return Store.open(Path(spec.store_path))
+    assert spec.store is not None
+    if not (folder / "store" / DESCRIPTION).is_file():
+        return None
+    return build_store(spec.store, folder / "store")  # opens it, or says what is another
+
+
+def _store_sizes(spec: StoreSpec) -> tuple[int, int]:
+    """Vocabulary and block length of a store that is not built yet."""
     from gradatim.blocks.tokenizer import load_tokenizer
 
-    if spec.store is None:
-        assert spec.store_path is not None
-        store = Store.open(Path(spec.store_path))
-        return store.vocab_size, store.block_tokens
-    wanted = spec.store.tokenizer
+    wanted = spec.tokenizer
     if wanted.file or wanted.hf:
-        return load_tokenizer(wanted).get_vocab_size(), spec.store.block_tokens
-    return wanted.vocab_size, spec.store.block_tokens
+        return load_tokenizer(wanted).get_vocab_size(), spec.block_tokens
+    return wanted.vocab_size, spec.block_tokens

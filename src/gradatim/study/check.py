@@ -1,0 +1,109 @@
+"""What can be known to go wrong before the first FLOP: asked by `plan`, and as a study starts.
+
+A store that is built is asked for everything: each arm's curriculum is made against its blocks as
+every rung will make it. Of one that is not, only what its settings tell can be known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gradatim.blocks.spec import StoreSpec
+from gradatim.blocks.store import Store
+from gradatim.corpus.hub import HUB_PREFIX
+from gradatim.corpus.locations import find_files
+from gradatim.corpus.spectrum.generate import LEVELS
+from gradatim.errors import GradatimError, SpecError
+from gradatim.evaluate.bits_per_byte import held_out_set
+from gradatim.record.spec import Control
+from gradatim.settings import near, one_of
+from gradatim.streams import run_key
+from gradatim.study.spec import StudySpec
+from gradatim.timelines.data.kinds import make_curriculum
+from gradatim.timelines.data.stages import Stages
+from gradatim.train.order import DIFFICULTIES, block_table
+
+
+def check_on_store(spec: StudySpec, store: Store) -> None:
+    """Refuse a study that its store cannot serve.
+
+    Raises:
+        SpecError: a budget that pays for no step, or an arm that asks for a metric, label or number
+            of blocks that the store does not have; named with the arm.
+        StoreError: an arm uses scores that are not beside the store, or no block is held out.
+    """
+    evaluation = spec.evaluation
+    held_out_set(store, num_blocks=evaluation.num_blocks, num_bands=evaluation.num_bands)
+    for run in spec.runs(store):
+        if run.seed != spec.seeds[0]:
+            continue
+        with _named(run.arm, run.operation.control, run.rung):
+            make_curriculum(
+                run.recipe.data,
+                block_table(store, run.recipe.data.metrics),
+                num_draws=run.clock().num_draws,
+                seed=run_key(run.seed, run.rung),
+            )
+
+
+def check_before_store(spec: StudySpec, store: StoreSpec) -> None:
+    """Refuse a study of which the settings alone say that the store will not serve it.
+
+    Raises:
+        InputError: the corpus is not there.
+        SpecError: an arm asks for a metric or label that the store will not have.
+    """
+    if store.corpus is not None:
+        location = store.corpus.location
+        for part in (location,) if isinstance(location, str) else location:
+            if not part.startswith(HUB_PREFIX):
+                find_files(part)
+    for arm, planned in spec.planned_arms().items():
+        data = planned.recipe.data
+        with _named(arm, planned.control, None):
+            for metric in data.metrics:
+                _check_metric(metric)
+            if isinstance(data, Stages) and data.by == "level" and store.spectrum is not None:
+                _check_levels(data)
+
+
+def _check_metric(metric: str) -> None:
+    if "/" in metric:
+        raise SpecError(
+            "scores lie beside a store, and this study's is not built yet",
+            where="data.metric",
+            got=metric,
+            remedy="Build it with `gradatim build`, score its blocks, and name it in store_path",
+        )
+    if metric not in DIFFICULTIES:
+        raise SpecError(
+            "no such metric in the block store",
+            where="data.metric",
+            expected=one_of(DIFFICULTIES),
+            got=metric,
+            remedy=near(metric, DIFFICULTIES),
+        )
+
+
+def _check_levels(data: Stages) -> None:
+    for place, stage in enumerate(data.stages):
+        for label in stage.weights:
+            if label not in LEVELS:
+                raise SpecError(
+                    "no block has this level",
+                    where=f"data.stages.{place}.weights",
+                    expected=one_of(LEVELS),
+                    got=label,
+                )
+
+
+@contextmanager
+def _named(arm: str, control: Control | None, rung: str | None) -> Iterator[None]:
+    """Says of which arm an error speaks, and at which rung."""
+    try:
+        yield
+    except GradatimError as error:
+        place = f"arms.{control.of}, its control {control.kind}" if control else f"arms.{arm}"
+        error.where = f"{place}{f', rung {rung}' if rung else ''}: {error.where}"
+        raise type(error)(**vars(error)) from None
