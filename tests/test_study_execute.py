@@ -15,11 +15,14 @@ import pytest
 import torch
 
 from fake_accelerators import fake_accelerators
+from gradatim.blocks.store import Store
 from gradatim.errors import SpecError
 from gradatim.record.spec import RunSpec
 from gradatim.study import execute
 from gradatim.study.execute import Job, JobEvent, machine_slots, run_locally
+from gradatim.study.status import study_status
 from gradatim.train.layout import open_layout
+from study_of_seconds import small_study
 from tiny_runs import tiny_spec
 
 OnProgress = Callable[[float, float], None]
@@ -120,24 +123,27 @@ def test_messages_are_few_and_short(tmp_path: Path) -> None:
 
 FOREVER = """
 import os
-from pathlib import Path
-from gradatim.study.execute import Job, run_locally
-from tiny_runs import tiny_spec
 
 def never_end(spec, folder, *, on_progress):
     os.write(1, b"here\\n")
     while True:
         pass
+"""
+STUDY_FOREVER = """
+from pathlib import Path
+from forever import never_end
+from gradatim.study.execute import Job, run_locally
+from tiny_runs import tiny_spec
 
-if __name__ == "__main__":
-    jobs = [Job(tiny_spec(seed=seed), Path(str(seed))) for seed in (1, 2)]
-    run_locally(jobs, lambda event: None, num_processes=2, train=never_end)
+jobs = [Job(tiny_spec(seed=seed), Path(str(seed))) for seed in (1, 2)]
+run_locally(jobs, lambda event: None, num_processes=2, train=never_end)
 """
 
 
 def test_processes_end_within_a_moment_of_their_study(tmp_path: Path) -> None:
-    script = tmp_path / "forever.py"
-    script.write_text(FOREVER)
+    script = tmp_path / "study_forever.py"
+    script.write_text(STUDY_FOREVER)
+    (tmp_path / "forever.py").write_text(FOREVER)
     path = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
     study = subprocess.Popen(
         [sys.executable, str(script)],
@@ -203,3 +209,43 @@ def test_every_slot_has_its_device_and_slots_beyond_the_last_share(
             execute._work(use, job, slot, 1, process)
             assert b"finished" in os.read(study.fileno(), 1000)
     assert used == [torch.device("cuda", index) for index in (0, 1, 0, 1)]
+
+
+# Called from anywhere
+
+
+NOTEBOOK = "import sys, types; sys.modules['__main__'] = m = types.ModuleType('__main__'); "
+
+
+@pytest.mark.parametrize("way", ["a file", "a module", "stdin", "line by line", "a notebook"])
+def test_the_page_s_snippet_runs_as_it_stands(way: str, world_store: Store, tmp_path: Path) -> None:
+    study = small_study(world_store.path, budget={"tokens": 2_000}, seeds=2)
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "books-reading-age.yaml").write_text(study.to_yaml(), encoding="utf-8")
+    page = (Path(__file__).parents[1] / "docs" / "index.md").read_text(encoding="utf-8")
+    snippet = page.split("```python\n")[1].split("```")[0]
+    assert "__name__" not in snippet
+    (tmp_path / "snippet.py").write_text(snippet)
+    cell = f"{NOTEBOOK} exec(open('snippet.py').read(), vars(m))"
+    command = {
+        "a file": ["snippet.py"],
+        "a module": ["-m", "snippet"],
+        "stdin": ["-"],
+        "line by line": ["-i", "-q"],
+        "a notebook": ["-c", cell],
+    }[way]
+    told = subprocess.run(
+        [sys.executable, *command],
+        cwd=tmp_path,
+        input=snippet if way in ("stdin", "line by line") else "",
+        env=os.environ | {"PYTHONPATH": os.environ.get("PYTHONPATH", "")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert "Traceback" not in told.stderr
+    assert told.stdout.strip(), told.stderr
+    assert [each.state for each in study_status(tmp_path / "out" / "small").states] == (
+        4 * ["finished"]
+    )

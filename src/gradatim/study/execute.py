@@ -12,15 +12,18 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Literal, get_args
 
 import torch
@@ -97,7 +100,7 @@ def run_locally(
         jobs: what to run; finished ones return at once, killed ones go on.
         on_event: told of every start, end and failure, and a few times a second of progress.
         num_processes: at once; by default one a GPU where there are any, else one a core.
-        train: what a process does with its job.
+        train: what a process does with its job; no function of a program's main module.
 
     Raises:
         SpecError: fewer than one process.
@@ -173,7 +176,8 @@ class _Pool:
         process = self._context.Process(
             target=_work, args=(self._train, job, slot, self._num_threads, theirs), daemon=True
         )
-        process.start()
+        with _main_left_alone():
+            process.start()
         theirs.close()
         self._running[ours] = _Worker(job, slot, process, ours)
         self._on_event(JobEvent("started", job))
@@ -188,6 +192,21 @@ class _Pool:
             self._on_event(event)
             if ready not in self._running:
                 return
+
+
+@contextmanager
+def _main_left_alone() -> Iterator[None]:
+    """Nothing is said of the program's main module to the processes that start meanwhile.
+
+    Else multiprocessing runs the file again in each of them, which a script that calls a study
+    without `if __name__ == "__main__"` does not survive; no job needs it.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 @dataclass
