@@ -17,7 +17,7 @@ from gradatim.law.compare import compare
 from gradatim.law.fit import fit
 from gradatim.record.read import Record
 from gradatim.report import figures
-from gradatim.report.html import MAX_PAGE_BYTES
+from gradatim.report.html import MAX_PAGE_BYTES, write_tables
 from gradatim.report.page import report
 from gradatim.report.parts import script_json
 from gradatim.report.wording import flops, interval, number, signed
@@ -183,6 +183,16 @@ def test_hostile_text_stays_text_everywhere(tmp_path: Path) -> None:
     assert len([s for s in scripts if "type" not in s]) == 2
     assert outline.text.count(EVIL) > 10
     assert "<script>alert(1)" not in html
+
+
+def test_no_text_is_a_formula_in_a_spreadsheet(tmp_path: Path) -> None:
+    texts = ["=1+1", "+1", "-1", "@a", "\tb", "\r=c", "a=b", "", None]
+    rows = [{"arm": text, "difference": -0.5} for text in texts]
+    write_tables({"summary": rows}, tmp_path)
+    found = pl.read_csv(tmp_path / "summary.csv")
+    assert found["difference"].to_list() == [-0.5] * len(texts)
+    shown = [None if text is None else f"'{text}" for text in texts[:6]]
+    assert found["arm"].to_list() == [*shown, *texts[6:]]
 
 
 def test_the_ledger_says_what_was_not_charged_and_why(tmp_path: Path) -> None:

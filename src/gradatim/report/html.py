@@ -13,6 +13,7 @@ import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import jinja2
@@ -27,6 +28,7 @@ from gradatim.report.parts import Tables
 from gradatim.report.wording import capitalised
 
 MAX_PAGE_BYTES = 5_000_000
+_FORMULA_SIGNS = tuple("=+-@\t\r\n")
 _HERE = Path(__file__).parent
 
 
@@ -67,14 +69,23 @@ def write_page(
 
 
 def write_tables(tables: Tables, folder: Path) -> None:
-    """Write every table that has a row as CSV; a file of an earlier, empty one is removed."""
+    """Write every table that has a row as CSV; a file of an earlier, empty one is removed.
+
+    A text that a spreadsheet would run as a formula gets an apostrophe in front; numbers stay.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in tables.items():
         path = folder / f"{name}.csv"
         if rows:
-            pl.DataFrame(rows, infer_schema_length=None).write_csv(path)
+            harmless = [{key: _no_formula(value) for key, value in row.items()} for row in rows]
+            pl.DataFrame(harmless, infer_schema_length=None).write_csv(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def _no_formula(value: Any) -> Any:
+    is_formula = isinstance(value, str) and value.startswith(_FORMULA_SIGNS)
+    return f"'{value}" if is_formula else value
 
 
 def resource(name: str) -> str:
