@@ -146,6 +146,24 @@ def test_a_tooltip_shows_hostile_text_as_text(browser: sync_api.Browser, tmp_pat
     visit.page.close()
 
 
+def test_names_that_every_object_has_are_names_like_others(
+    browser: sync_api.Browser, tmp_path: Path
+) -> None:
+    names = ("constructor", "__proto__", "toString")
+    arms = dict(zip(("uniform", *names), ARMS.values(), strict=True))
+    records = write_study(tmp_path / "runs", arms=arms, rungs=RUNGS[:2], num_seeds=2, sources=names)
+    feeding = [row | {"label": names[i % 3]} for i, row in enumerate(feeding_of(arms, RUNGS[:2]))]
+    path = written(records, tmp_path / "report.html", feeding)
+    visit = Visit(browser, path, width=1280, theme="light")
+    assert visit.page.locator("[data-plot=plot-feeding-0] .mark-area path").count() == 3
+    for name in names:
+        visit.page.locator(f"button[data-arm={name}]").click()
+        visit.page.wait_for_timeout(100)
+        assert set(visit.page.evaluate(OPACITIES)) == {1, 0.08}, name
+    visit.assert_is_sound(path)
+    visit.page.close()
+
+
 def test_one_seed_without_intervals_draws_too(browser: sync_api.Browser, tmp_path: Path) -> None:
     records = write_study(tmp_path / "runs", rungs=RUNGS[:1], num_seeds=1)
     path = written(records, tmp_path / "report.html")

@@ -6,6 +6,10 @@
   const views = new Map();
   let isolated = null;
 
+  // Vega keeps values as keys of plain objects, which have keys of their own (`constructor`): such
+  // a name gets a sign of no width in front.
+  const asKey = (name) => (typeof name === "string" && name in {} ? `\u2060${name}` : name);
+
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   function colours(name) {
@@ -40,7 +44,7 @@
   }
 
   function show() {
-    for (const view of views.values()) view.signal("isolated", isolated).runAsync();
+    for (const view of views.values()) view.signal("isolated", asKey(isolated)).runAsync();
     for (const button of buttons) {
       button.setAttribute("aria-pressed", String(button.dataset.arm === isolated));
     }
@@ -56,10 +60,12 @@
     };
     for (const place of places) {
       views.get(place)?.finalize();
-      const spec = JSON.parse(document.getElementById(place.dataset.plot).textContent);
+      const spec = JSON.parse(
+        document.getElementById(place.dataset.plot).textContent, (_, value) => asKey(value),
+      );
       const { view } = await vegaEmbed(place, spec, options);
       views.set(place, view);
-      if (isolated !== null) view.signal("isolated", isolated).runAsync();
+      if (isolated !== null) view.signal("isolated", asKey(isolated)).runAsync();
       await new Promise((resume) => setTimeout(resume));
     }
     document.documentElement.dataset.drawn = theme;
