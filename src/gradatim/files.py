@@ -56,7 +56,7 @@ def writing_whole(path: Path, *, is_shared: bool = False) -> Iterator[Path]:
     remove(partial)
     try:
         yield partial
-        sync(partial)
+        sync(partial, mode=_ordinary_mode())
     except BaseException:
         remove(partial)
         raise
@@ -97,15 +97,29 @@ def remove_partial(folder: Path) -> None:
         remove(path)
 
 
-def sync(path: Path) -> None:
-    """Make a file, or a folder with all in it, outlive a loss of power."""
+def sync(path: Path, *, mode: int | None = None) -> None:
+    """Make a file, or a folder with all in it, outlive a loss of power.
+
+    Args:
+        path: of the file or folder.
+        mode: what every file gets for one: some libraries leave theirs to their writer alone.
+    """
     if path.is_dir():
         for entry in path.iterdir():
-            sync(entry)
+            sync(entry, mode=mode)
         sync_names(path)
         return
     with path.open("rb") as file:
+        if mode is not None:
+            os.fchmod(file.fileno(), mode)
         os.fsync(file.fileno())
+
+
+def _ordinary_mode() -> int:
+    """The mode of a file that this process makes; only by setting the mask is it told."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return 0o666 & ~mask
 
 
 def sync_names(folder: Path) -> None:

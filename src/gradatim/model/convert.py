@@ -12,7 +12,6 @@ unpickled. The two layouts hold the same numbers in another order:
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,45 +20,87 @@ import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from gradatim.compute import Shape
 from gradatim.errors import InputError
-from gradatim.files import write_json, writing_whole
+from gradatim.files import write_json, write_whole, writing_whole
 from gradatim.model.network import Network
 
 Tensors = dict[str, Tensor]
 
+_MARK = {"exported_by": "gradatim"}  # in config.json, which transformers reads past
+_EXPORTED = {
+    "config.json", "generation_config.json", "model.safetensors", "tokenizer.json",
+    "tokenizer_config.json",
+}  # fmt: skip
+_SEPARATOR_ROLES = ("bos", "eos", "pad")
+
 
 def save_hf(
-    network: Network, folder: Path | str, *, tokenizer_path: Path | str | None = None
+    network: Network,
+    folder: Path | str,
+    *,
+    tokenizer_path: Path | str | None = None,
+    separator_id: int | None = None,
 ) -> None:
     """Write a folder that `transformers.AutoModelForCausalLM.from_pretrained` opens.
 
+    The separator is the token that begins a text, ends one and pads: what generates stops at it,
+    batches are padded with it, and a text is scored from it on.
+
     Args:
         network: any device; weights are written in their own precision.
-        folder: made if missing; `config.json` and `model.safetensors` in it are replaced.
+        folder: made if missing; an earlier export is replaced.
         tokenizer_path: a `tokenizer.json` to put beside them, for `AutoTokenizer`.
+        separator_id: the token between passages.
+
+    Raises:
+        InputError: the folder holds what no export wrote.
     """
     folder = Path(folder)
+    _check_is_export(folder)
     shape = network.shape
     own = {name: tensor.detach().cpu() for name, tensor in network.named_parameters()}
     layout = _llama_to_hf if shape.family == "llama" else _gpt2_to_hf
     config = _llama_config(shape) if shape.family == "llama" else _gpt2_config(shape)
     config["dtype"] = str(network.embedding.weight.dtype).removeprefix("torch.")
+    special = dict.fromkeys((f"{role}_token_id" for role in _SEPARATOR_ROLES), separator_id)
+    write_json(folder / "config.json", _MARK | config | special)
+    write_json(folder / "generation_config.json", special)
     tensors = {name: tensor.contiguous() for name, tensor in layout(own, shape).items()}
     with writing_whole(folder / "model.safetensors") as partial:
         save_file(tensors, partial, metadata={"format": "pt"})
-    write_json(folder / "config.json", config)
     if tokenizer_path is not None:
-        shutil.copyfile(tokenizer_path, folder / "tokenizer.json")
-        write_json(
-            folder / "tokenizer_config.json",
-            {
-                "tokenizer_class": "PreTrainedTokenizerFast",
-                "model_max_length": shape.context_tokens,
-                "clean_up_tokenization_spaces": False,
-            },
+        write_whole(folder / "tokenizer.json", Path(tokenizer_path).read_bytes())
+        settings: dict[str, Any] = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": shape.context_tokens,
+            "clean_up_tokenization_spaces": False,
+            "padding_side": "left",  # what is generated goes on from the end of every row
+        }
+        if separator_id is not None:
+            separator = Tokenizer.from_file(str(tokenizer_path)).id_to_token(separator_id)
+            settings |= dict.fromkeys((f"{role}_token" for role in _SEPARATOR_ROLES), separator)
+        write_json(folder / "tokenizer_config.json", settings)
+
+
+def _check_is_export(folder: Path) -> None:
+    """Refuse to write among files that no export wrote: their names may be the same.
+
+    Raises:
+        InputError: naming one of them.
+    """
+    found = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    if "config.json" in found and _read_json(folder / "config.json").items() >= _MARK.items():
+        found -= _EXPORTED
+    if found:
+        raise InputError(
+            "is in use: an export is written to a folder of its own",
+            where=str(folder),
+            expected="a new or empty folder, or an earlier export",
+            got=f"one with {min(found)}",
         )
 
 
@@ -185,8 +226,6 @@ def _llama_config(shape: Shape) -> dict[str, Any]:
         "hidden_act": "silu",
         "attention_bias": False,
         "mlp_bias": False,
-        "bos_token_id": None,
-        "eos_token_id": None,
     }
 
 
@@ -282,8 +321,6 @@ def _gpt2_config(shape: Shape) -> dict[str, Any]:
         "attn_pdrop": 0.0,
         "embd_pdrop": 0.0,
         "resid_pdrop": 0.0,
-        "bos_token_id": None,
-        "eos_token_id": None,
     }
 
 

@@ -231,5 +231,6 @@ def export(run_folder: Path | str, destination: Path | str) -> Path:
         load_network(Path(run_folder)),
         Path(destination),
         tokenizer_path=store.tokenizer_path,
+        separator_id=store.separator_id,
     )
     return Path(destination)
