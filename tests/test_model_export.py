@@ -1,4 +1,4 @@
-"""An exported folder as other programs use it: transformers in batches, lm-eval, another account."""
+"""An exported folder as others use it: transformers in batches, lm-eval, another account."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def folder(world_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path
     network = Network(shape, key=3)
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter += 0.1 * torch.randn(parameter.shape, generator=torch.Generator())
+            parameter += 0.3 * torch.randn(parameter.shape, generator=torch.Generator())
     save_hf(
         network,
         folder,
@@ -63,11 +63,13 @@ def test_a_batch_generates_what_each_prompt_does_alone_and_stops(
     together = [found[0]["generated_text"] for found in pipeline(PROMPTS, batch_size=3, **settings)]
     alone = [pipeline(prompt, **settings)[0]["generated_text"] for prompt in PROMPTS]
     assert together == alone
+    assert len(set(alone)) == len(PROMPTS), alone
 
-    padded = pipeline.tokenizer(PROMPTS, return_tensors="pt", padding=True)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    padded = tokenizer(PROMPTS, return_tensors="pt", padding=True)
     num_given = padded["input_ids"].shape[1]
     ids = pipeline.model.generate(**padded, do_sample=False, max_new_tokens=20)[:, num_given:]
-    assert pipeline.tokenizer.batch_decode(ids, skip_special_tokens=True) == alone
+    assert tokenizer.batch_decode(ids, skip_special_tokens=True) == alone
 
     def ends_at_once(_input_ids: Any, logits: Any) -> Any:
         separator = torch.tensor([world_store.separator_id])
