@@ -14,7 +14,7 @@ import yaml
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from gradatim import verbs
+from gradatim import __version__, verbs
 from gradatim.blocks.store import Store
 from gradatim.cli import app, main
 from small_corpus import write_corpus
@@ -138,6 +138,11 @@ def test_an_expected_failure_is_one_line_with_its_code(
     code, text = failure(capsys, "trian")
     assert code == 2
     assert "No such command" in text
+
+
+def test_the_version_needs_no_command() -> None:
+    assert call("--version") == f"{__version__}\n"
+    assert call("--version", "trian") == f"{__version__}\n"
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:

@@ -16,21 +16,27 @@ An error says where, what was expected, what came, and what to do.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# Controls (C0, delete, C1), the ends of lines and paragraphs that Unicode adds, what turns the
+# direction of writing, and halves of surrogate pairs.
+_UNPRINTABLE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
-def writable(text: str) -> str:
+def printable(text: str) -> str:
     """One line of text that any file and terminal takes.
 
     Escaped are control characters, those that turn the direction of writing, and half characters,
     which stand for bytes in the names of files that are not UTF-8.
     """
-    return _UNWRITABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class GradatimError(Exception):
@@ -70,7 +76,7 @@ class GradatimError(Exception):
             text += f"; got {self.got}"
         if self.remedy is not None:
             text += f". {self.remedy}"
-        return writable(text)
+        return printable(text)
 
 
 class InputError(GradatimError):
@@ -123,6 +129,32 @@ class MissingExtraError(GradatimError):
     """An optional dependency is not installed; the message gives the install line."""
 
     exit_code = 9
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+_IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY)
+
+
+def from_os_error(error: OSError) -> GradatimError:
+    """What the system refused as one line: path, reason, what to do."""
+    reason = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
+    paths = [
+        os.fsdecode(p)
+        for p in (error.filename, error.filename2)
+        if p is not None and not isinstance(p, int)
+    ]
+    remedy = None
+    if error.errno in _FULL:
+        remedy = "Make room on that disk; the same command goes on where it was"
+    elif error.errno in _FORBIDDEN:
+        remedy = "Let this account read and write there, or name another place"
+    elif error.errno in _IN_THE_WAY:
+        remedy = "Something else lies there, or where its folder should be: name another place"
+    elif error.errno == errno.ENAMETOOLONG:
+        remedy = "Choose a shorter name"
+    reason = reason[:1].lower() + reason[1:]
+    return GradatimError(reason, where=" and ".join(paths) or None, remedy=remedy)
 
 
 def check_version(found: Any, expected: int, where: object, error: type[GradatimError]) -> None:

@@ -37,12 +37,12 @@ def spoken_seconds(seconds: float) -> str:
 def bars(console: Console) -> Progress:
     """Bars with a share, the time, and a text (`note=`); drawn only on a terminal."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         console=console,
         transient=True,
         disable=not console.is_terminal,
@@ -91,7 +91,7 @@ class _Stages:
             line += f", {note}"
             if num_total:
                 line += f", about {(num_total - num_done) / rate / 60:.1f} minutes to go"
-        self._console.print(line, highlight=False, soft_wrap=True)
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _amount(self, number: float) -> str:
         if self._unit == "bytes":

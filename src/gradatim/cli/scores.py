@@ -16,8 +16,8 @@ from gradatim.cli.app import (
     print_json,
     print_pairs,
     print_table,
+    say,
 )
-from gradatim.errors import writable
 
 if TYPE_CHECKING:
     from gradatim.blocks.model_scores import ScoreTable
@@ -217,5 +217,5 @@ def _print_scores(scored: Scored, out: str, page: Path | None, *, as_json: bool)
         return
     print_table(COLUMNS, as_rows(facts))
     for sentence in sentences(facts, content["unit"]):
-        typer.echo(sentence)
-    typer.echo(writable(f"Scores: {out}" if page is None else f"Report: {page}"))
+        say(sentence)
+    say(f"Scores: {out}" if page is None else f"Report: {page}")

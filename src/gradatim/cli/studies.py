@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from gradatim.cli.app import (
     print_json,
     print_pairs,
     print_table,
+    say,
     short,
 )
 
@@ -64,10 +66,10 @@ def compare(folder: StudyFolder, as_json: AsJson = False) -> None:
     """
     comparison = verbs.compare(folder)
     if as_json:
-        typer.echo(comparison.to_json())
+        print_json(json.loads(comparison.to_json()))
         return
     for sentence in comparison.sentences():
-        typer.echo(sentence)
+        say(sentence)
 
 
 @app.command()
@@ -80,10 +82,10 @@ def fit(folder: StudyFolder, as_json: AsJson = False) -> None:
 
     laws = verbs.fit(folder)
     if as_json:
-        typer.echo(laws_to_json(laws))
+        print_json(json.loads(laws_to_json(laws)))
         return
     for law in laws:
-        typer.echo(str(law))
+        say(str(law))
 
 
 @app.command()
@@ -97,7 +99,7 @@ def report(
 
     Example: gradatim report out/demo
     """
-    typer.echo(verbs.report(folder, out))
+    say(verbs.report(folder, out))
 
 
 @app.command()
@@ -115,7 +117,7 @@ def check(
         print_json([{"part": str(c.part), "error": c.error and str(c.error)} for c in found])
     else:
         for checked in found:
-            typer.echo(f"damaged  {checked.error}" if checked.error else f"whole    {checked.part}")
+            say(f"damaged  {checked.error}" if checked.error else f"whole    {checked.part}")
     if damaged:
         raise typer.Exit(damaged[0].exit_code)
 
@@ -163,8 +165,8 @@ def explain(
         return
     for row in rows:
         facts = {key: value for key, value in row.items() if key != "text"}
-        typer.echo("  ".join(f"{key} {short(value)}" for key, value in facts.items()))
-        typer.echo(f"    {' '.join(row['text'].split())[:300]}")
+        say("  ".join(f"{key} {short(value)}" for key, value in facts.items()))
+        say(f"    {' '.join(row['text'].split())[:300]}")
 
 
 @app.command()
@@ -176,4 +178,4 @@ def export(
 
     Example: gradatim export out/demo/runs/0123456789abcdef --out hf/demo
     """
-    typer.echo(verbs.export(run, out))
+    say(verbs.export(run, out))

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Protocol
 
 from gradatim.corpus.folders import PassedOver, SavedDatasets, below, is_hidden, matching
-from gradatim.errors import InputError, writable
+from gradatim.errors import InputError, printable
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".lz4": "lz4", ".xz": "xz"}
 """Codecs by the end of a file's name; in Arrow's words, but for xz."""
@@ -101,7 +101,7 @@ def without_paths(location: object) -> object:
             text.encode()
         except UnicodeEncodeError:
             raise ValueError(
-                f"{writable(text)} is not UTF-8: rename it, or call from within it"
+                f"{printable(text)} is not UTF-8: rename it, or call from within it"
             ) from None
     return text
 
@@ -255,7 +255,7 @@ class _Local:
     def describe(self, path: str, kind: str, name: str, source: str) -> CorpusFile:
         status = Path(path).stat()
         changed = str(status.st_mtime_ns)
-        name, source = writable(name), writable(source or "text")
+        name, source = printable(name), printable(source or "text")
         return CorpusFile(path, kind, name, source, status.st_size, changed)
 
     def read(self, path: str) -> bytes:
@@ -294,7 +294,7 @@ def _format_of(path: PurePath) -> str | None:
 def _ending(path: PurePath) -> str:
     inner = _uncompressed_name(path)
     ending = inner.suffix + (path.suffix if inner != path else "")
-    return writable(ending.lower()) or "without an ending"
+    return printable(ending.lower()) or "without an ending"
 
 
 def _is_about(path: PurePath) -> bool:

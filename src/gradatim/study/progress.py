@@ -27,7 +27,7 @@ class StudyProgress:
         self._num_ended = 0
         self._rows: dict[str, TaskID] = {}
         self._progress = bars(console)
-        self._whole = self._progress.add_task(f"[bold]{self._num_jobs} runs", total=1.0, note="")
+        self._whole = self._progress.add_task(f"{self._num_jobs} runs", total=1.0, note="")
 
     def __enter__(self) -> StudyProgress:
         self._progress.start()
