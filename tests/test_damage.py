@@ -526,8 +526,6 @@ def test_a_report_refuses_a_store_that_is_not_the_runs(
         spec = read_spec(folder)
         there = spec.store.model_copy(update={"path": str(study / "nowhere")})
         write_spec(folder, spec.model_copy(update={"store": there}))
-    monkeypatch.setattr(verbs.studies, "compare", lambda _folder: None)
-    monkeypatch.setattr(verbs.studies, "fit", lambda _folder: [])
     with pytest.raises(MismatchError, match="nowhere: the block store has changed"):
         verbs.report(study)
 

@@ -55,8 +55,9 @@ def writing_whole(path: Path, *, is_shared: bool = False) -> Iterator[Path]:
     partial = path.with_name(own + PARTIAL)
     remove(partial)
     try:
-        yield partial
-        sync(partial, mode=_ordinary_mode())
+        with naming(path):
+            yield partial
+            sync(partial, mode=_ordinary_mode())
     except BaseException:
         remove(partial)
         raise
@@ -64,6 +65,17 @@ def writing_whole(path: Path, *, is_shared: bool = False) -> Iterator[Path]:
         remove(path)
     partial.replace(path)
     sync_names(path.parent)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an error of the system that names no file, as a full disk's, name this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def content_hash(content: bytes = b"") -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gradatim import verbs
-from gradatim.cli.app import AsJson, app, errors_console, print_json, print_table
+from gradatim.cli.app import AsJson, app, errors_console, print_json, print_table, say
 from gradatim.progress import spoken_seconds
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def demo(
     """
     path = verbs.demo(folder, changes=changes or (), console=errors_console)
     comparison = verbs.compare(folder)
-    typer.echo(comparison.headline)
-    typer.echo(f"Report: {path}")
+    say(comparison.headline)
+    say(f"Report: {path}")
 
 
 @app.command()
@@ -64,7 +64,7 @@ def plan(
         print_json(planned.to_dict())
         return
     print_table(COLUMNS, as_rows(planned))
-    typer.echo(
+    say(
         f"{planned.num_runs} runs, {planned.flops:.3g} FLOPs, about "
         f"{planned.seconds / 60:.1f} minutes here with {planned.num_processes} at a time "
         "(evaluation and store not counted)"
@@ -99,8 +99,8 @@ def study(
             }
         )
     else:
-        typer.echo(f"{len(result.records)} runs finished, {len(result.failures)} failed")
-        typer.echo(f"Next: gradatim report {result.folder}")
+        say(f"{len(result.records)} runs finished, {len(result.failures)} failed")
+        say(f"Next: gradatim report {result.folder}")
     if result.failures:
         raise typer.Exit(7)
 
@@ -121,13 +121,13 @@ def status(
     print_table(STATUS_COLUMNS, [_status_row(each, found.remaining_of) for each in found.states])
     for each in found.states:
         if each.state == "failed":
-            typer.echo(str(each))
+            say(str(each))
     counts = Counter(each.state for each in found.states)
     told = ", ".join(f"{number} {state}" for state, number in counts.items())
     at_it = f"process {found.holder} is at it" if found.holder else "nobody is at it"
     to_go = found.remaining_seconds
     more = "" if to_go is None else f", about {spoken_seconds(to_go)} to go"
-    typer.echo(f"{len(found.states)} runs: {told}; {at_it}{more}")
+    say(f"{len(found.states)} runs: {told}; {at_it}{more}")
 
 
 def _status_row(each: RunState, remaining_of: dict[str, float]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from gradatim import verbs
-from gradatim.cli.app import AsJson, app, errors_console, print_json, print_pairs, print_table
+from gradatim.cli.app import AsJson, app, errors_console, print_json, print_pairs, print_table, say
 from gradatim.settings import read_yaml_file
 
 SPECTRUM = "spectrum"
@@ -86,9 +86,9 @@ def build(
         without = [name for name in counts if not counts[name]["held_out_blocks"]]
         if label == "level" and without:
             names = ", ".join(without)
-            typer.echo(f"No held-out block: {label} {names}. A larger held_out_fraction gives one")
+            say(f"No held-out block: {label} {names}. A larger held_out_fraction gives one")
         if len(counts) > MOST_ROWS:
-            typer.echo(f"{len(counts) - MOST_ROWS} more are in {out / 'store.json'}")
+            say(f"{len(counts) - MOST_ROWS} more are in {out / 'store.json'}")
 
 
 def _settings_of(source: list[str]) -> dict[str, Any]:

@@ -94,12 +94,17 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", help="The HTML file [FOLDER/report.html].")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write the page that answers the study's question.
 
     Example: gradatim report out/demo
     """
-    say(verbs.report(folder, out))
+    page = verbs.report(folder, out)
+    if as_json:
+        print_json({"report": str(page), "data": str(page.with_name(f"{page.stem}-data"))})
+        return
+    say(page)
 
 
 @app.command()

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -27,6 +27,7 @@ from gradatim.compute import Shape
 from gradatim.errors import InputError
 from gradatim.files import write_json, write_whole, writing_whole
 from gradatim.model.network import Network
+from gradatim.model.tensors import save_tensors
 
 Tensors = dict[str, Tensor]
 
@@ -71,7 +72,7 @@ def save_hf(
     write_json(folder / "generation_config.json", special)
     tensors = {name: tensor.contiguous() for name, tensor in layout(own, shape).items()}
     with writing_whole(folder / "model.safetensors") as partial:
-        save_file(tensors, partial, metadata={"format": "pt"})
+        save_tensors(tensors, partial, metadata={"format": "pt"})
     if tokenizer_path is not None:
         write_whole(folder / "tokenizer.json", Path(tokenizer_path).read_bytes())
         settings: dict[str, Any] = {

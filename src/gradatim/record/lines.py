@@ -115,6 +115,8 @@ def opened(path: Path, mode: Literal["rb", "ab"]) -> BinaryIO:
     """
     try:
         return path.open(mode)
+    except PermissionError:  # deleting the run is no remedy
+        raise
     except OSError as error:
         raise RecordError(
             "cannot be opened", where=str(path), got=error.strerror, remedy=REMEDY

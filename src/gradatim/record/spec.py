@@ -180,7 +180,9 @@ def read_named_spec(folder: Path) -> tuple[RunSpec, str | None]:
             check_version(content.pop("schema_version", 1), SCHEMA_VERSION, path, RecordError)
             content["store"] = _with_one_path(content["store"], folder)
         spec = RunSpec.model_validate(content)
-    except FileNotFoundError:
+    except PermissionError:
+        raise
+    except (FileNotFoundError, NotADirectoryError):
         raise RecordError(f"is no run folder: no {SPEC} in it", where=str(folder)) from None
     except (
         yaml.YAMLError, OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError,

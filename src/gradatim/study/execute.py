@@ -30,7 +30,7 @@ import torch
 
 from gradatim.compute import num_matmul_parameters
 from gradatim.cores import num_usable_cores
-from gradatim.errors import GradatimError, SpecError
+from gradatim.errors import GradatimError, SpecError, from_os_error
 from gradatim.record.spec import RunSpec, run_id
 from gradatim.study.folder import run_name
 from gradatim.study.single import run
@@ -274,6 +274,8 @@ def _work(train: Train, job: Job, slot: int, num_threads: int, study: Connection
         train(job.spec, job.folder, on_progress=tell_progress)
     except GradatimError as error:
         _tell(study, "failed", reason=str(error))
+    except OSError as error:
+        _tell(study, "failed", reason=str(from_os_error(error)))
     except Exception:
         _tell(study, "failed", reason=traceback.format_exc())
     else:

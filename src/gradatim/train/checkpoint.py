@@ -24,12 +24,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from gradatim.errors import RecordError, check_version
 from gradatim.files import PARTIAL, hash_file, hash_json, write_whole, writing_whole
 from gradatim.model.network import Network
+from gradatim.model.tensors import save_tensors
 from gradatim.record.spec import SCHEMA_VERSION, read_spec
 
 _PREFIX = "step-"
@@ -85,7 +86,7 @@ def write_checkpoint(
     with writing_whole(target) as partial:
         partial.mkdir()
         for group, tensors in checkpoint.groups.items():
-            save_file(_plain(tensors), partial / f"{group}{_TENSORS}")
+            save_tensors(_plain(tensors), partial / f"{group}{_TENSORS}")
         arrays: dict[str, NDArray[Any]] = {}
         state = {
             "schema_version": SCHEMA_VERSION,

@@ -19,7 +19,7 @@ import numpy as np
 from gradatim.blocks.store import Store
 from gradatim.compute import default_peak_rate, forward_flops, num_parameters
 from gradatim.errors import NotFiniteError, RecordError, differences
-from gradatim.files import locked, remove_partial
+from gradatim.files import locked, naming, remove_partial
 from gradatim.model.network import Network
 from gradatim.record.read import Record, is_finished
 from gradatim.record.spec import RunSpec, write_spec
@@ -90,7 +90,7 @@ def train(
         TrainingError: another process of the run failed.
     """
     folder = Path(folder)
-    with ExitStack() as stack:
+    with naming(folder), ExitStack() as stack:
         stack.enter_context(flushed_denormals())
         layout = stack.enter_context(open_layout(spec.device))
         with layout.together():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradatim.errors import GradatimError, RecordError
+from gradatim.errors import GradatimError, RecordError, from_os_error
 
 if TYPE_CHECKING:
     from gradatim.record.read import Record
@@ -51,6 +51,8 @@ def _checked(part: Path, read: Callable[[], Any]) -> Checked:
         read()
     except GradatimError as error:
         return Checked(part, error)
+    except OSError as error:
+        return Checked(part, from_os_error(error))
     return Checked(part, None)
 
 

@@ -105,7 +105,7 @@ def train(
 
 
 def compare(folder: Path | str) -> Comparison:
-    """Compare the arms of a study at equal compute, paired by seed; writes `comparison.json`.
+    """Compare the arms of a study at equal compute, paired by seed; writes nothing.
 
     Raises:
         RecordError: there are no finished runs.
@@ -114,28 +114,21 @@ def compare(folder: Path | str) -> Comparison:
     from gradatim.law.compare import compare as compare_records
     from gradatim.study.folder import read_study
 
-    folder = Path(folder)
-    records, _missing = read_study(folder)
-    comparison = compare_records(records)
-    (folder / "comparison.json").write_text(comparison.to_json(), encoding="utf-8")
-    return comparison
+    records, _missing = read_study(Path(folder))
+    return compare_records(records)
 
 
 def fit(folder: Path | str) -> list[LawFit]:
-    """Fit L(N) and L(C) for every arm of a study; writes `laws.json`.
+    """Fit L(N) and L(C) for every arm of a study; writes nothing.
 
     Raises:
         FitError: too few rungs.
     """
     from gradatim.law.fit import fit as fit_records
-    from gradatim.law.fit import laws_to_json
     from gradatim.study.folder import read_study
 
-    folder = Path(folder)
-    records, _missing = read_study(folder)
-    laws = fit_records(records)
-    (folder / "laws.json").write_text(laws_to_json(laws), encoding="utf-8")
-    return laws
+    records, _missing = read_study(Path(folder))
+    return fit_records(records)
 
 
 def report(folder: Path | str, path: Path | str | None = None) -> Path:
@@ -143,13 +136,19 @@ def report(folder: Path | str, path: Path | str | None = None) -> Path:
 
     Args:
         folder: a study's folder.
-        path: the HTML file, `<folder>/report.html` by default; a folder of CSV goes beside it.
+        path: the HTML file, `<folder>/report.html` by default; its numbers go beside it, to the
+            folder `<stem>-data`: tables as CSV, `comparison.json`, `laws.json`. Nothing else is
+            written.
 
     Raises:
         RecordError: there are no finished runs, or one is damaged.
         MismatchError: the store is another one than the runs'.
         StoreError: it is damaged.
     """
+    from gradatim.files import write_whole
+    from gradatim.law.compare import compare as compare_records
+    from gradatim.law.fit import fit as fit_records
+    from gradatim.law.fit import laws_to_json
     from gradatim.report.page import report as write_report
     from gradatim.study.feeding import feeding
     from gradatim.study.folder import StudyIndex, read_study, read_study_file
@@ -158,16 +157,22 @@ def report(folder: Path | str, path: Path | str | None = None) -> Path:
     folder = Path(folder)
     index = StudyIndex.read(folder)
     records, missing = read_study(folder)
-    return write_report(
+    store = open_store(records[0].spec)
+    comparison, laws = compare_records(records), fit_records(records)
+    page = write_report(
         records,
         Path(path) if path else folder / "report.html",
-        comparison=compare(folder),
-        laws=fit(folder),
+        comparison=comparison,
+        laws=laws,
         title=index.question or index.name,
         study_yaml=read_study_file(folder),
-        feeding=feeding(records, open_store(records[0].spec)),
+        feeding=feeding(records, store),
         missing=missing,
     )
+    data = page.with_name(f"{page.stem}-data")
+    write_whole(data / "comparison.json", comparison.to_json())
+    write_whole(data / "laws.json", laws_to_json(laws))
+    return page
 
 
 def evaluate(
