@@ -52,28 +52,41 @@ def write_study(
     texts: tuple[tuple[str, str], ...] = TEXTS,
     sources: tuple[str, ...] = (),
     noted: tuple[str, ...] = ("evaluation",),
+    multiples: tuple[float, ...] = (),
 ) -> list[Record]:
-    """Write and read back rungs x arms x seeds; text, arm names and sources may be anything."""
+    """Write and read back rungs x arms x seeds; text, arm names and sources may be anything.
+
+    `uniform` is written at `multiples` of the budget too.
+    """
     with mock.patch("os.fsync"):  # nothing here is worth waiting for a disk
         for rung, (arm, data), seed in itertools.product(rungs, arms.items(), range(num_seeds)):
             spec = run_spec(arm, rung, seed, data)
             _write_run(folder / run_id(spec), spec, effects.get(arm, 0.0), texts, sources, noted)
+            for multiple in multiples if arm == "uniform" else ():
+                other = run_spec(arm, rung, seed, data, multiple)
+                _write_run(folder / run_id(other), other, 0.0, texts, sources, noted)
     return read_records(folder)
 
 
-def run_spec(arm: str, rung: str, seed: int, data: dict[str, Any]) -> RunSpec:
+def run_spec(
+    arm: str, rung: str, seed: int, data: dict[str, Any], multiple: float = 1.0
+) -> RunSpec:
     """One run's specification; every rung spends the same number of tokens."""
     shape = rung_shape(rung, vocab_size=1024, context_tokens=BLOCK_TOKENS)
     budget_flops = training_flops(shape, NUM_STEPS * BATCH_BLOCKS * BLOCK_TOKENS) * 1.0004
     return RunSpec.model_validate(
         {
             "store": {"path": "store", "fingerprint": "9f86d081884c7d65"},
-            "operation": {"arm": arm, "control": _control(arm, data)},
+            "operation": {
+                "arm": arm,
+                "control": _control(arm, data),
+                "budget_multiple": multiple,
+            },
             "rung": rung,
             "seed": seed,
             "shape": shape,
             "recipe": {"data": data},
-            "budget_flops": budget_flops,
+            "budget_flops": budget_flops * multiple,
             "batch_blocks": BATCH_BLOCKS,
             "evaluation": {"num_points": NUM_POINTS, "num_tasks": 25},
         }
@@ -142,7 +155,8 @@ def _write_run(
                 "tokens": step * BATCH_BLOCKS * BLOCK_TOKENS,
                 "flops": step * flops_per_step,
             }
-            bits = _bits(size, step / NUM_STEPS, effect) + noise
+            multiple = spec.operation.budget_multiple
+            bits = _bits(size, step / NUM_STEPS, effect, multiple) + noise
             scores = {"event": "evaluate", "bits_per_byte": _slices(bits, effect, point, sources)}
             if point in (8, NUM_POINTS):
                 scores["tasks"] = _tasks(bits, random)
@@ -156,9 +170,9 @@ def _write_run(
         writer.append_timing(step=NUM_STEPS, tokens=int(clock_now["tokens"]))
 
 
-def _bits(size: int, share: float, effect: float) -> float:
+def _bits(size: int, share: float, effect: float, multiple: float) -> float:
     """Bits per byte: a power law in size and progress, then an anneal in the last quarter."""
-    tokens = 4e4 + 8e5 * share
+    tokens = 4e4 + 8e5 * share * multiple
     anneal = 0.03 * max(0.0, (share - 0.75) / 0.25)
     late = effect * (1.6 * share - 0.6) if share else 0.0
     return 0.9 + 9.0 * size**-0.28 + 260.0 * tokens**-0.56 - anneal + late
@@ -225,6 +239,23 @@ def _finish(spec: RunSpec, flops: float, bits: float, noted: tuple[str, ...]) ->
         "order_hash": f"{zlib.crc32(f'{spec.arm} {spec.seed}'.encode()):016x}",
         "multiset_hash": f"{spec.seed + 0x5EED:016x}",
         "matches_plan": True,
+        "fed": _fed(spec),
         "consumed": {"when_full": None, "at_end": {str(n): 1.0 - 0.01 * n for n in range(1, 6)}},
         "final_bits_per_byte": bits,
+    }
+
+
+def _fed(spec: RunSpec) -> dict[str, dict[str, float]]:
+    """The levels as the stages have them, whole and in the last quarter."""
+    stages = spec.recipe.data.model_dump(mode="json").get("stages") or [{"weights": {}}]
+    if stages[0].get("weights") and spec.arm.endswith("reversed"):
+        stages = stages[::-1]
+    last = stages[-1]["weights"]
+    total = sum(last.values()) or 1
+    return {
+        "whole": {f"level/{level}": 1 / len(LEVELS) for level in LEVELS},
+        "last_quarter": {
+            f"level/{level}": (last.get(level, 0) / total) if last else 1 / len(LEVELS)
+            for level in LEVELS
+        },
     }

@@ -63,7 +63,7 @@ def test_differences_are_paired_by_rung_seed_and_point(records: Sequence[Record]
 def test_the_last_mean_difference_is_that_of_the_comparison(
     records: Sequence[Record], comparison: Comparison
 ) -> None:
-    means = tables.difference_means(tables.differences(tables.curves(records), "uniform"))
+    means = tables.difference_means(tables.curves(records), "uniform")
     last = pl.DataFrame(means).filter(arm="staged", rung="50k", point=NUM_POINTS)
     difference = comparison.difference("staged", "uniform")
     assert difference is not None

@@ -7,9 +7,8 @@ import math
 import pytest
 
 from gradatim.law.fit import LawFit
-from gradatim.law.wording import listing
+from gradatim.law.phrases import listing
 from gradatim.report import wording
-from gradatim.report.page import first_clause
 from gradatim.report.results import law_warnings
 
 
@@ -71,15 +70,6 @@ def test_counts_and_lists_read_naturally() -> None:
     assert [wording.count(n) for n in sizes] == ["812", "20.5k", "1M", "1.02M"]
     assert listing(["a"]) == "a"
     assert listing(["a", "b", "c"]) == "a, b and c"
-
-
-def test_the_first_clause_ends_at_a_semicolon_outside_brackets() -> None:
-    sentence = "A is not resolved (0.1 to 0.2; less is noise); nor is that from B; nor from C."
-    assert first_clause(sentence) == (
-        "A is not resolved (0.1 to 0.2; less is noise).",
-        "Nor is that from B; nor from C.",
-    )
-    assert first_clause("One clause (a; b).") == ("One clause (a; b).", "")
 
 
 def test_a_warning_of_several_fits_is_told_once() -> None:

@@ -44,7 +44,7 @@ def page_decimals(comparison: Comparison) -> int:
     """Decimals for bits per byte on this page: four where an interval is fine enough."""
     wanted = (comparison.measure, comparison.name, comparison.baseline)
     found = [d for d in comparison.differences if (d.measure, d.name, d.reference) == wanted]
-    return max(map(decimals_of, found), default=3)
+    return min(4, max(map(decimals_of, found), default=3))
 
 
 def key_results(comparison: Comparison, tables: Tables, arms: Arms) -> dict[str, Any]:
