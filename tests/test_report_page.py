@@ -19,8 +19,8 @@ from gradatim.record.read import Record
 from gradatim.report import figures
 from gradatim.report.html import MAX_PAGE_BYTES, write_tables
 from gradatim.report.page import report
-from gradatim.report.results import page_decimals
 from gradatim.report.parts import script_json
+from gradatim.report.results import page_decimals
 from gradatim.report.wording import flops, interval, number, signed
 from synthetic_study import ARMS, RUNGS, STAGED, TEXTS, feeding_of, write_study
 

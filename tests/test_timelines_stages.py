@@ -15,7 +15,14 @@ from pydantic import ValidationError
 from gradatim.errors import SpecError
 from gradatim.timelines.data.balance import apportioned, balanced_weights, interleaved
 from gradatim.timelines.data.door import BlockTable
-from gradatim.timelines.data.stages import Stage, StagedOrder, Stages, mirrored, staged_order
+from gradatim.timelines.data.stages import (
+    Stage,
+    StagedOrder,
+    Stages,
+    check_labels,
+    mirrored,
+    staged_order,
+)
 
 LEVELS = "aaaaabbbccaaaaabbbcc"  # of the blocks 0 .. 19
 
@@ -262,15 +269,15 @@ def test_shuffled_deals_labels_out_as_often_as_before() -> None:
 
 def test_an_unknown_label_is_named_with_the_known_ones() -> None:
     with pytest.raises(SpecError, match=r"data\.stages\.0\.weights.*one of a, b, c; got d"):
-        order(stages_of((1.0, {"a": 1, "d": 1})), table_of(LEVELS))
+        check_labels(stages_of((1.0, {"a": 1, "d": 1})), table_of(LEVELS))
     with pytest.raises(SpecError, match=r"data\.by: .*expected one of level; got source"):
-        order(stages_of((1.0, {"a": 1}), by="source"), table_of(LEVELS))
+        check_labels(stages_of((1.0, {"a": 1}), by="source"), table_of(LEVELS))
     codes = np.zeros(2, np.uint8)
     unlabelled = BlockTable(np.arange(2, dtype=np.uint32), labels={"level": ([""], codes)})
     with pytest.raises(
         SpecError, match=r"no block has this level.*expected blocks with labels; got a"
     ):
-        order(stages_of((1.0, {"a": 1})), unlabelled)
+        check_labels(stages_of((1.0, {"a": 1})), unlabelled)
 
 
 def test_a_sample_with_labels_that_no_stage_asks_for_is_refused() -> None:

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from gradatim.errors import SpecError
 from gradatim.streams import Stream
 from gradatim.timelines.data.door import BlockTable, sentence
+from gradatim.timelines.data.ending import EvenEndingFraction
 from gradatim.timelines.data.pacing import (
     PacingShape,
     Ramp,
@@ -51,6 +52,8 @@ class Ceiling(BaseModel):
         scale: what rises: `years`, the ceiling in the metric's own unit, from the start quantile
             to the 0.99 quantile; or `share`, the admitted share of blocks.
         control: None for the method; `shuffled` or `reversed` for its controls.
+        even_ending_fraction: share of the run, at its end, that reads the training mixture
+            (`ending`); the rest of the schedule is squeezed into what comes before.
         sample: as in `Uniform`. With `budget`, whenever all that is admitted has been drawn, the
             next block of the ranking is admitted ahead of plan, so that none is drawn twice.
     """
@@ -65,6 +68,7 @@ class Ceiling(BaseModel):
     easiest_used_fraction: float | None = Field(default=0.1, gt=0, lt=1)
     scale: Literal["years", "share"] = "years"
     control: Literal["shuffled", "reversed"] | None = None
+    even_ending_fraction: EvenEndingFraction = None
     sample: Sample = "all"
 
     @model_validator(mode="before")

@@ -10,7 +10,8 @@ from pydantic import Field
 from gradatim.errors import SpecError
 from gradatim.timelines.data.ceiling import Ceiling, ceiling_order
 from gradatim.timelines.data.door import BlockIds, BlockTable, Curriculum
-from gradatim.timelines.data.stages import Stages, staged_order
+from gradatim.timelines.data.ending import with_even_ending
+from gradatim.timelines.data.stages import Stages, check_labels, staged_order
 from gradatim.timelines.data.uniform import Uniform, uniform_order
 
 DataTimeline = Annotated[Uniform | Ceiling | Stages, Field(discriminator="kind")]
@@ -37,13 +38,27 @@ def make_curriculum(
         raise SpecError("a run draws at least one block", where="num_draws", got=str(num_draws))
     if _has_twins(table.ids):
         raise SpecError("a block stands twice in the table", where="block table, ids")
-    match spec:
-        case Uniform():
-            return uniform_order(spec, table, num_draws=num_draws, seed=seed)
-        case Ceiling():
-            return ceiling_order(spec, table, num_draws=num_draws, seed=seed)
-        case Stages():
-            return staged_order(spec, table, num_draws=num_draws, seed=seed)
+    if isinstance(spec, Uniform):
+        return uniform_order(spec, table, num_draws=num_draws, seed=seed)
+
+    if isinstance(spec, Stages):
+        check_labels(spec, table)
+
+    def make(part: BlockTable, draws: int) -> Curriculum:
+        if isinstance(spec, Ceiling):
+            return ceiling_order(spec, part, num_draws=draws, seed=seed)
+        return staged_order(spec, part, num_draws=draws, seed=seed)
+
+    if spec.even_ending_fraction is None or num_draws == 1:
+        return make(table, num_draws)
+    return with_even_ending(
+        make,
+        table,
+        spec.even_ending_fraction,
+        sample=spec.sample,
+        num_draws=num_draws,
+        seed=seed,
+    )
 
 
 def _has_twins(ids: BlockIds) -> bool:

@@ -22,6 +22,7 @@ from gradatim.errors import SpecError
 from gradatim.streams import Stream, parts
 from gradatim.timelines.data.balance import apportioned, balanced_weights, interleaved
 from gradatim.timelines.data.door import BlockIds, BlockTable, Losses, check_draw, sentence
+from gradatim.timelines.data.ending import EvenEndingFraction
 from gradatim.timelines.data.pool import Pool
 from gradatim.timelines.data.ranking import gathered
 from gradatim.timelines.data.sample import Sample, sampled
@@ -50,6 +51,8 @@ class Stages(BaseModel):
         stages: in the order of the run; the last one ends at 1.
         control: None for the method; `reversed` runs the schedule backwards in time, `shuffled`
             deals the labels out among the blocks at random, each as often as before.
+        even_ending_fraction: share of the run, at its end, that reads the training mixture
+            (`ending`); the rest of the schedule is squeezed into what comes before.
         sample: as in `Uniform`. With `budget`, the weights are balanced so that the stages use
             exactly the sample (`balance.balanced_weights`); the plan shows asked and used ones.
     """
@@ -60,6 +63,7 @@ class Stages(BaseModel):
     by: Literal["level", "source"] = "level"
     stages: tuple[Stage, ...] = Field(min_length=1)
     control: Literal["shuffled", "reversed"] | None = None
+    even_ending_fraction: EvenEndingFraction = None
     sample: Sample = "all"
 
     @model_validator(mode="after")
@@ -153,12 +157,9 @@ def staged_order(
     """The curriculum of a `Stages` specification over these blocks.
 
     Raises:
-        SpecError: a label that no block has, or, with sample `budget`, stages that cannot use the
-            sample exactly.
+        SpecError: with sample `budget`, stages that cannot use the sample exactly.
     """
     names, code_of_block = table.label(spec.by)
-    codes_L, _ = _counted(code_of_block)
-    _check_labels(spec, [str(names[code]) for code in codes_L])
     chosen = sampled(len(table), spec.sample, num_draws=num_draws, seed=seed)
     ids, code_of_block = chosen(table.ids), chosen(code_of_block)
     codes_L, num_blocks_L = _counted(code_of_block)
@@ -248,8 +249,15 @@ def mirrored(stages: Sequence[Stage]) -> tuple[Stage, ...]:
     )
 
 
-def _check_labels(spec: Stages, labels: Sequence[str]) -> None:
-    known = [label for label in labels if label]
+def check_labels(spec: Stages, table: BlockTable) -> None:
+    """Refuse a stage with a label that no block has.
+
+    Raises:
+        SpecError: naming the stage and the labels there are.
+    """
+    names, code_of_block = table.label(spec.by)
+    codes_L, _ = _counted(code_of_block)
+    known = [label for code in codes_L if (label := str(names[code]))]
     for index, stage in enumerate(spec.stages):
         for label in stage.weights:
             if label not in known:
