@@ -21,7 +21,6 @@ from gradatim.record.spec import run_id
 from gradatim.study.execute import Job, JobEvent, run_locally
 from gradatim.study.feeding import block_labels, feeding
 from gradatim.study.folder import StudyIndex, folder_name, read_study
-from gradatim.study.plan import plan
 from gradatim.study.progress import StudyProgress
 from gradatim.study.run import run_study
 from gradatim.study.spec import StudySpec, parse_study
@@ -159,19 +158,6 @@ def test_runs_of_an_earlier_version_of_the_study_are_left_out(
     assert missing == []
     assert StudyIndex.read(tmp_path).name == "small"
     assert yaml.safe_load((tmp_path / "study.yaml").read_text())["seeds"] == [1]
-
-
-def test_the_plan_adds_up_before_anything_is_spent(world_store: Store) -> None:
-    spec = small_study(world_store, rungs=["10k", "20k"], seeds=3, baseline_budgets=[2])
-    planned = plan(spec, vocab_size=world_store.vocab_size, block_tokens=world_store.block_tokens)
-    assert planned.num_runs == 2 * (4 + 1) * 3
-    assert len(planned.runs) == 2 * (4 + 1)
-    assert planned.flops == pytest.approx(sum(3 * run.flops for run in planned.runs))
-    for run in planned.runs:
-        assert run.num_steps == run.budget_multiple * 6_000 // (4 * 224)
-        assert run.tokens == run.num_steps * 4 * 224
-        assert run.seconds > 0
-        assert run.memory_bytes > 16 * run.num_parameters
 
 
 def test_progress_counts_flops_not_runs(world_store: Store, tmp_path: Path) -> None:

@@ -25,15 +25,6 @@ OnProgress = Callable[[str, int, int], None]
 """Hears a stage, how much of it is done, and how much there is in all (0 where nobody can say)."""
 
 
-def spoken_seconds(seconds: float) -> str:
-    """A length of time for people, to two figures or so: `40 s`, `12 min`, `3.5 h`, `2.1 days`."""
-    for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 1.5 * length or (unit == "min" and seconds >= length):
-            number = seconds / length
-            return f"{number:.0f} {unit}" if number >= 10 else f"{number:.1f} {unit}"
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-
-
 def bars(console: Console) -> Progress:
     """Bars with a share, the time, and a text (`note=`); drawn only on a terminal."""
     return Progress(

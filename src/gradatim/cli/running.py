@@ -10,11 +10,16 @@ import typer
 
 from gradatim import verbs
 from gradatim.cli.app import AsJson, app, errors_console, print_json, print_table, say
-from gradatim.progress import spoken_seconds
+from gradatim.report.wording import count, data_size, duration, flops, percent
 
 if TYPE_CHECKING:
     from gradatim.study.folder import RunState
+    from gradatim.study.plan import PlannedRun, StudyPlan
 
+PLAN_COLUMNS = (
+    *("rung", "arm", "seeds", "parameters", "compute", "tokens", "steps", "passes", "memory"),
+    *("time", "evaluation"),
+)
 STATUS_COLUMNS = ("arm", "rung", "seed", "budget", "state", "done", "to go", "folder")
 
 StudyFile = Annotated[Path, typer.Argument(help="The study file.", metavar="STUDY.yaml")]
@@ -57,17 +62,34 @@ def plan(
 
     Example: gradatim plan studies/books-reading-age.yaml
     """
-    from gradatim.study.plan import COLUMNS, as_rows
-
     planned = verbs.plan(study_file, out, changes=changes or ())
     if as_json:
         print_json(planned.to_dict())
         return
-    print_table(COLUMNS, as_rows(planned))
-    say(
-        f"{planned.num_runs} runs, {planned.flops:.3g} FLOPs, about "
-        f"{planned.seconds / 60:.1f} minutes here with {planned.num_processes} at a time "
-        "(evaluation and store not counted)"
+    print_table(PLAN_COLUMNS, [_plan_row(run) for run in planned.runs])
+    for sentence in plan_sentences(planned):
+        say(sentence)
+
+
+def plan_sentences(planned: StudyPlan) -> list[str]:
+    """What is said below the table of a plan."""
+    total = (
+        f"{planned.num_runs} runs, {flops(planned.flops)}FLOP, about {duration(planned.seconds)} "
+        f"here with {planned.num_processes} at a time; "
+        f"{percent(planned.evaluation_share)} of the runs' time is evaluation."
+    )
+    if planned.build_seconds:
+        total += f" Building the store takes about {duration(planned.build_seconds)} of it."
+    return [total, *planned.remarks]
+
+
+def _plan_row(run: PlannedRun) -> tuple[str, ...]:
+    arm = run.arm if run.budget_multiple == 1 else f"{run.arm} x{run.budget_multiple:g}"
+    return (
+        *(run.rung, arm, str(run.num_seeds), count(run.num_parameters)),
+        *(f"{flops(run.flops)}FLOP", count(run.tokens), count(run.num_steps)),
+        *("–" if run.passes is None else f"{run.passes:.2g}", data_size(run.memory_bytes)),
+        *(duration(run.seconds), percent(run.evaluation_seconds / run.seconds)),
     )
 
 
@@ -126,13 +148,13 @@ def status(
     told = ", ".join(f"{number} {state}" for state, number in counts.items())
     at_it = f"process {found.holder} is at it" if found.holder else "nobody is at it"
     to_go = found.remaining_seconds
-    more = "" if to_go is None else f", about {spoken_seconds(to_go)} to go"
+    more = "" if to_go is None else f", about {duration(to_go)} to go"
     say(f"{len(found.states)} runs: {told}; {at_it}{more}")
 
 
 def _status_row(each: RunState, remaining_of: dict[str, float]) -> tuple[str, ...]:
     run, seconds = each.run, remaining_of.get(each.run.id)
-    to_go = "" if seconds is None else spoken_seconds(seconds)
+    to_go = "" if seconds is None else duration(seconds)
     budget = f"x{run.budget_multiple:g}"
     place = (run.arm, run.rung, str(run.seed), budget)
     return (*place, each.state, f"{each.progress:.0%}", to_go, f"runs/{run.folder}")

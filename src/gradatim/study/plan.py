@@ -1,36 +1,51 @@
 """What a study will cost, before anything is spent.
 
-Parameters, FLOPs, tokens and memory follow from the shapes. Time is measured: a few training steps
-of each network on random tokens, in this process with one thread, as the runs will have; networks
-too large for that are estimated from the machine's matrix-product rate.
+Parameters, FLOPs, tokens and memory follow from the shapes. Time is measured (`timing`): steps and
+forward passes of each network as its runs will make them, from which training, evaluation,
+checkpoints and the start of a process add up.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+import heapq
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 
-from gradatim.blocks.store import Store
-from gradatim.clock import TRAIN, Stretch, lay_out
-from gradatim.compute import (
-    Shape,
-    memory_bytes,
-    num_matmul_parameters,
-    num_parameters,
-    training_flops,
-)
-from gradatim.model.network import Network
-from gradatim.recipe import scoring_costs
+from gradatim.blocks.inputs import total_bytes_of
+from gradatim.blocks.spec import StoreSpec
+from gradatim.blocks.store import TRAIN, Store
+from gradatim.clock import TRAIN as TRAIN_ACCOUNT
+from gradatim.clock import Clock, Stretch
+from gradatim.compute import Shape, memory_bytes, num_matmul_parameters, num_parameters
+from gradatim.evaluate.evaluator import TASK_POINTS, Evaluator
+from gradatim.record.spec import RunSpec
 from gradatim.study.execute import ONE_THREAD_PARAMETERS, machine_slots
+from gradatim.study.passes import passes_by_label
 from gradatim.study.spec import StudySpec
-from gradatim.train.identity import store_reference
+from gradatim.study.timing import Pace, paces
 
-ASSUMED_MATMUL_SHARE = 0.6
-"""Share of the matrix-product rate assumed for networks too large to be timed."""
+SAMPLE_TOKENS = 60
+"""As long as `evaluate.samples` writes."""
+
+BUILD_BYTES_PER_SECOND = 0.5e6
+"""Of text, on two cores: the demo's store took 5 to 8 seconds for 3 MB."""
+
+BYTES_PER_TOKEN = 4.0
+"""About, where no store is there to tell."""
+
+TASK_TOKENS = 285
+TASK_GROUPS = 12
+"""Tokens of one task of the graded world with all its choices; its levels times splits."""
+
+MANY_PASSES = 4.0
+"""Beyond so many, repeated text teaches less and less (Muennighoff et al., arXiv 2305.16264)."""
+
+FRAMEWORK_BYTES = 300 * 2**20
+"""What a process holds before it has a network."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +60,10 @@ class PlannedRun:
         tokens: what the budget trains on, whole steps only.
         num_steps: optimizer steps.
         memory_bytes: estimated peak of weights, gradients, optimizer and activations.
-        seconds: expected on this machine, evaluation left out.
+        passes: draws over the blocks of the training text; None where nobody can say yet.
+        passes_by_label: the same for every level, source or band, where the store is built.
+        seconds: expected on this machine, from the start of its process to its end.
+        evaluation_seconds: the part of them that is spent on evaluation.
     """
 
     rung: str
@@ -58,16 +76,26 @@ class PlannedRun:
     tokens: int
     num_steps: int
     memory_bytes: int
+    passes: float | None
+    passes_by_label: dict[str, float]
     seconds: float
+    evaluation_seconds: float
 
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """Every run of a study with its cost, and the sum."""
+    """Every run of a study with its cost, and the sum.
+
+    Attributes:
+        build_seconds: to build its store, where it is not there yet.
+        remarks: sentences a reader should see below the table.
+    """
 
     name: str
     runs: tuple[PlannedRun, ...]
     num_processes: int
+    build_seconds: float
+    remarks: tuple[str, ...]
 
     @property
     def num_runs(self) -> int:
@@ -82,22 +110,24 @@ class StudyPlan:
     @property
     def seconds(self) -> float:
         """Expected wall-clock time on this machine with its processes side by side."""
-        narrow = [run for run in self.runs if not _is_wide(run)]
-        wide = [run for run in self.runs if _is_wide(run)]
-        longest = max((run.seconds for run in narrow), default=0.0)
-        together = sum(run.seconds * run.num_seeds for run in narrow) / self.num_processes
-        return max(longest, together) + sum(run.seconds * run.num_seeds for run in wide)
+        return self.build_seconds + _elapsed_seconds(self.runs, self.num_processes)
+
+    @property
+    def evaluation_share(self) -> float:
+        """Share of the runs' time that evaluation takes."""
+        whole = sum(run.seconds * run.num_seeds for run in self.runs)
+        return sum(run.evaluation_seconds * run.num_seeds for run in self.runs) / whole
 
     def to_dict(self) -> dict[str, Any]:
         """For `--json`."""
         whole = {"num_runs": self.num_runs, "flops": self.flops, "seconds": self.seconds}
-        return whole | asdict(self)
+        return whole | {"evaluation_share": self.evaluation_share} | asdict(self)
 
 
 def plan(
     spec: StudySpec, *, vocab_size: int, block_tokens: int, store: Store | None = None
 ) -> StudyPlan:
-    """Cost every run of a study; trains nothing.
+    """Cost every run of a study; trains nothing that stays.
 
     Args:
         spec: the study.
@@ -109,121 +139,178 @@ def plan(
         SpecError: a budget that does not pay for a step.
         StoreError: an arm uses scores that are not beside the store.
     """
-    shapes = spec.shapes(vocab_size=vocab_size, context_tokens=block_tokens)
-    num_processes, _num_threads = machine_slots()
-    seconds_of: dict[Shape, float] = {}
-    planned = []
-    for rung, shape in shapes.items():
-        for arm, planned_arm, multiple in spec.cells():
-            recipe = planned_arm.recipe
-            clock = lay_out(
-                recipe,
-                shape,
-                budget_flops=spec.budget_flops(shape) * multiple,
-                batch_blocks=spec.batch_blocks,
-                costs=scoring_costs(
-                    store_reference(store, recipe).scores if store else (), spec.scoring
-                ),
-            )
-            for stretch in clock.stretches:
-                if stretch.shape not in seconds_of:
-                    seconds_of[stretch.shape] = step_seconds(stretch.shape, spec.batch_blocks)
-            planned.append(
-                PlannedRun(
-                    rung=rung,
-                    arm=arm,
-                    budget_multiple=multiple,
-                    num_seeds=len(spec.seeds),
-                    num_parameters=num_parameters(shape),
-                    num_matmul_parameters=num_matmul_parameters(shape),
-                    flops=float(clock.budget_flops),
-                    tokens=clock.num_steps * clock.tokens_per_step,
-                    num_steps=clock.num_steps,
-                    memory_bytes=max(
-                        _memory_bytes(stretch.shape, spec) for stretch in clock.stretches
-                    ),
-                    seconds=sum(
-                        stretch.num_steps * seconds_of[stretch.shape] * _relative_cost(stretch)
-                        for stretch in clock.stretches
-                    ),
-                )
-            )
-    return StudyPlan(spec.name, tuple(planned), num_processes)
+    if store is not None:
+        runs = spec.runs(store)
+    else:
+        runs = spec.runs_before_store(vocab_size=vocab_size, context_tokens=block_tokens)
+    runs = [run for run in runs if run.seed == spec.seeds[0]]
+    clocks = [run.clock() for run in runs]
+    shapes: dict[Shape, RunSpec] = {}
+    for run, clock in zip(runs, clocks, strict=True):
+        for stretch in clock.stretches:
+            shapes.setdefault(stretch.shape, run.model_copy(update={"shape": stretch.shape}))
+    pace_of = paces(list(shapes.values()))
+    tokens_at = _evaluation_tokens(spec, block_tokens, store)
+    num_blocks = _training_blocks(spec, block_tokens, store)
+    planned = tuple(
+        _planned(run, clock, pace_of, tokens_at, num_blocks, len(spec.seeds), store)
+        for run, clock in zip(runs, clocks, strict=True)
+    )
+    slots, _num_threads = machine_slots()
+    built = 0.0 if spec.store is None or store is not None else _build_seconds(spec.store)
+    remarks = (*_pace_remarks(pace_of), *_memory_remarks(planned, slots), *_passes_remarks(planned))
+    return StudyPlan(spec.name, planned, slots, built, remarks)
 
 
-def _memory_bytes(shape: Shape, spec: StudySpec) -> int:
-    micro_batch = spec.micro_batch_blocks or spec.batch_blocks
+def _planned(
+    run: RunSpec,
+    clock: Clock,
+    pace_of: dict[Shape, Pace],
+    tokens_at: Callable[[float], int],
+    num_blocks: float | None,
+    num_seeds: int,
+    store: Store | None,
+) -> PlannedRun:
+    last = pace_of[clock.stretches[-1].shape]
+    waiting = map(float, clock.waiting_points(run.evaluation.num_points))
+    points = [*clock.evaluation_points(run.evaluation.num_points).values(), *waiting]
+    evaluation = sum(map(tokens_at, points)) * last.token_seconds
+    evaluation += run.evaluation.num_samples * SAMPLE_TOKENS * last.sampled_token_seconds
+    training = sum(
+        stretch.num_steps * pace_of[stretch.shape].step_seconds * _relative_cost(stretch)
+        for stretch in clock.stretches
+    )
+    checkpoints = len(clock.checkpoint_steps(run.operation.checkpoint_every_fraction))
+    checkpoints += len(run.operation.keep_checkpoints_at)
+    seconds = last.opening_seconds + training + evaluation
+    is_method = run.operation.control is None and run.recipe.data.kind != "uniform"
+    return PlannedRun(
+        rung=run.rung,
+        arm=run.arm,
+        budget_multiple=run.operation.budget_multiple,
+        num_seeds=num_seeds,
+        num_parameters=num_parameters(run.shape),
+        num_matmul_parameters=num_matmul_parameters(run.shape),
+        flops=float(clock.budget_flops),
+        tokens=clock.num_steps * clock.tokens_per_step,
+        num_steps=clock.num_steps,
+        memory_bytes=max(_memory_bytes(stretch.shape, run) for stretch in clock.stretches),
+        passes=None if not num_blocks else clock.num_draws / num_blocks,
+        passes_by_label=passes_by_label(run, store) if store and is_method else {},
+        seconds=seconds + checkpoints * last.checkpoint_seconds,
+        evaluation_seconds=evaluation,
+    )
+
+
+def _memory_bytes(shape: Shape, run: RunSpec) -> int:
+    micro_batch = run.micro_batch_blocks or run.batch_blocks
     return sum(memory_bytes(shape, batch_blocks=micro_batch).values())
 
 
 def _relative_cost(stretch: Stretch) -> float:
     """FLOPs of a step over those of its training: more than 1 where a teacher speaks."""
-    return stretch.step_flops / stretch.flops_of_step[TRAIN]
+    return stretch.step_flops / stretch.flops_of_step[TRAIN_ACCOUNT]
 
 
-def step_seconds(shape: Shape, batch_blocks: int) -> float:
-    """Expected seconds of one training step with the threads a run of this size gets."""
-    before = torch.get_num_threads()
-    is_wide = num_matmul_parameters(shape) > ONE_THREAD_PARAMETERS
-    torch.set_num_threads(torch.get_num_threads() if is_wide else 1)
-    try:
-        if is_wide:
-            step_flops = training_flops(shape, batch_blocks * shape.context_tokens)
-            return step_flops / (matmul_flops_per_second() * ASSUMED_MATMUL_SHARE)
-        return _measured_step_seconds(shape, batch_blocks)
-    finally:
-        torch.set_num_threads(before)
+def _evaluation_tokens(
+    spec: StudySpec, block_tokens: int, store: Store | None
+) -> Callable[[float], int]:
+    """Tokens that an evaluation at a progress sends through the network."""
+    wanted = spec.evaluation
+    if store is not None:
+        return Evaluator(store, **wanted.model_dump(exclude={"num_points"})).num_tokens
+    is_graded = spec.store is not None and spec.store.spectrum is not None
+    held_out_tokens = wanted.num_blocks * block_tokens
+    if is_graded:
+        held_out_tokens += wanted.num_blocks // 2 * block_tokens  # out of distribution
+    task_tokens = wanted.num_tasks * TASK_GROUPS * TASK_TOKENS if is_graded else 0
+    return lambda point: held_out_tokens + (task_tokens if point in TASK_POINTS else 0)
 
 
-def _measured_step_seconds(shape: Shape, batch_blocks: int, *, num_timed: int = 3) -> float:
-    network = Network(shape)
-    optimizer = torch.optim.AdamW(network.parameters(), fused=True)
-    generator = torch.Generator().manual_seed(0)
-    tokens_BT = torch.randint(
-        shape.vocab_size, (batch_blocks, shape.context_tokens), generator=generator
-    )
-    seconds: list[float] = []
-    for _ in range(1 + num_timed):
-        started = time.perf_counter()
-        loss, _block_losses = network.training_losses(tokens_BT)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        optimizer.zero_grad()
-        seconds.append(time.perf_counter() - started)
-    return min(seconds[1:])
+def _training_blocks(spec: StudySpec, block_tokens: int, store: Store | None) -> float | None:
+    if store is not None:
+        return len(store.ids(TRAIN))
+    assert spec.store is not None
+    num_bytes = total_bytes_of(spec.store) * (1 - spec.store.held_out_fraction)
+    return num_bytes / BYTES_PER_TOKEN / block_tokens or None
 
 
-def matmul_flops_per_second(size: int = 1024, *, num_timed: int = 4) -> float:
-    """Rate of a square float32 matrix product with the threads torch has now."""
-    left, right = torch.ones(size, size), torch.ones(size, size)
-    seconds: list[float] = []
-    for _ in range(1 + num_timed):
-        started = time.perf_counter()
-        torch.mm(left, right)
-        seconds.append(time.perf_counter() - started)
-    return 2.0 * size**3 / min(seconds[1:])
+def _build_seconds(store: StoreSpec) -> float:
+    return total_bytes_of(store) / BUILD_BYTES_PER_SECOND
+
+
+def _elapsed_seconds(runs: Sequence[PlannedRun], num_processes: int) -> float:
+    """As `run_locally` does it: wide networks one by one, then the others, most FLOPs first."""
+    each = [run for run in runs for _ in range(run.num_seeds)]
+    wide = [run for run in each if _is_wide(run)]
+    free_at = [0.0] * num_processes
+    for run in sorted((r for r in each if not _is_wide(r)), key=lambda run: -run.flops):
+        heapq.heapreplace(free_at, free_at[0] + run.seconds)
+    return sum(run.seconds for run in wide) + max(free_at)
 
 
 def _is_wide(run: PlannedRun) -> bool:
-    return run.num_matmul_parameters > ONE_THREAD_PARAMETERS
+    return not torch.cuda.is_available() and run.num_matmul_parameters > ONE_THREAD_PARAMETERS
 
 
-def as_rows(plan: StudyPlan) -> Sequence[tuple[str, ...]]:
-    """The plan as text cells, one row a rung and arm, for a table on the terminal."""
-    return [
-        (
-            run.rung,
-            run.arm if run.budget_multiple == 1 else f"{run.arm} x{run.budget_multiple:g}",
-            str(run.num_seeds),
-            f"{run.num_parameters:,}",
-            f"{run.flops:.3g}",
-            f"{run.tokens:,}",
-            f"{run.num_steps:,}",
-            f"{run.memory_bytes / 2**20:,.0f}",
-            f"{run.seconds:,.0f}",
-        )
-        for run in plan.runs
+# Remarks
+
+
+def _pace_remarks(pace_of: dict[Shape, Pace]) -> list[str]:
+    estimated = {pace.reason for pace in pace_of.values() if pace.reason}
+    return [f"The time of some networks is estimated, not measured: {why}." for why in estimated]
+
+
+def _memory_remarks(runs: Sequence[PlannedRun], num_processes: int) -> list[str]:
+    """Those of the rungs that will not fit."""
+    if torch.cuda.is_available():
+        there, place = torch.cuda.get_device_properties(0).total_memory, "an accelerator here"
+        side_by_side = max(1, num_processes // torch.cuda.device_count())
+    else:
+        there, place = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), "this machine"
+        side_by_side = num_processes
+    found = []
+    for run in {run.rung: run for run in runs}.values():
+        at_once = 1 if _is_wide(run) else side_by_side
+        needed = at_once * (run.memory_bytes + FRAMEWORK_BYTES)
+        if needed > 0.9 * there:
+            many = (
+                f"{at_once} runs of rung {run.rung} need"
+                if at_once > 1
+                else (f"A run of rung {run.rung} needs")
+            )
+            found.append(
+                f"{many} about {needed / 2**30:.1f} GiB of memory; {place} has "
+                f"{there / 2**30:.1f}. Set micro_batch_blocks lower, or run fewer at a time."
+            )
+    return found
+
+
+def _passes_remarks(runs: Sequence[PlannedRun]) -> list[str]:
+    """How often text is read, and a warning where that is very often."""
+    if any(run.passes is None for run in runs):
+        return ["How often the training text is read can be told once the store is built."]
+    found: dict[str, list[str]] = {}
+    warned: list[str] = []
+    for rung in dict.fromkeys(run.rung for run in runs):
+        of_rung = [run for run in runs if run.rung == rung]
+        most = max(run.passes or 0.0 for run in of_rung)
+        text = f"{most:.2g}"
+        for run in of_rung:
+            if len(shares := run.passes_by_label) > 1:
+                told = sorted(shares, key=shares.__getitem__)
+                ends = ", ".join(f"{label} {shares[label]:.2g}" for label in (told[0], told[-1]))
+                text += f"; {run.arm}: {ends}"
+                most = max(most, shares[told[-1]])
+        found.setdefault(text, []).append(rung)
+        if most > MANY_PASSES:
+            warned.append(
+                f"At rung {rung} some text is read {most:.2g} times. Beyond about {MANY_PASSES:g} "
+                "passes repeated text teaches less and less (Muennighoff et al. 2023): a larger "
+                "corpus or a smaller budget would ask the question better."
+            )
+    said = [
+        f"Passes over the training text at {', '.join(rungs)}: {text}."
+        for text, rungs in found.items()
     ]
-
-
-COLUMNS = ("rung", "arm", "seeds", "parameters", "FLOPs", "tokens", "steps", "MiB", "seconds")
+    return said + warned

@@ -31,6 +31,11 @@ def open_store(spec: RunSpec) -> Store:
     return store
 
 
+def open_evaluator(spec: RunSpec) -> Evaluator:
+    """The evaluation of a run, on its store; raises as `open_store` does."""
+    return Evaluator(open_store(spec), **spec.evaluation.model_dump(exclude={"num_points"}))
+
+
 def run(
     spec: RunSpec, folder: Path, *, on_progress: Callable[[float, float], None] | None = None
 ) -> Record:

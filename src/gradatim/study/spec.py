@@ -33,7 +33,14 @@ from gradatim.compute import (
 )
 from gradatim.errors import SpecError
 from gradatim.recipe import Recipe, Scoring
-from gradatim.record.spec import Control, EvaluationSpec, Operation, OptimizerSpec, RunSpec
+from gradatim.record.spec import (
+    Control,
+    EvaluationSpec,
+    Operation,
+    OptimizerSpec,
+    RunSpec,
+    StoreReference,
+)
 from gradatim.settings import read_yaml_file, validated
 from gradatim.study.rungs import NAME, OwnRung, RungEntry
 from gradatim.train.device import kind_and_format
@@ -283,10 +290,25 @@ class StudySpec(BaseModel):
         Raises:
             StoreError: an arm uses scores that are not beside the store.
         """
+        shapes = self.shapes(vocab_size=store.vocab_size, context_tokens=store.block_tokens)
         cells = self.cells()
         references = {name: store_reference(store, arm.recipe) for name, arm, _ in cells}
+        return self._runs(shapes, cells, references)
+
+    def runs_before_store(self, *, vocab_size: int, context_tokens: int) -> list[RunSpec]:
+        """The same for a store not built yet: what they cost is right, their ids are not."""
+        shapes = self.shapes(vocab_size=vocab_size, context_tokens=context_tokens)
+        cells = self.cells()
+        nowhere = StoreReference(path="", fingerprint="")
+        return self._runs(shapes, cells, dict.fromkeys((name for name, _, _ in cells), nowhere))
+
+    def _runs(
+        self,
+        shapes: Mapping[str, Shape],
+        cells: Sequence[tuple[str, PlannedArm, float]],
+        references: Mapping[str, StoreReference],
+    ) -> list[RunSpec]:
         device, precision = kind_and_format(self.precision)
-        shapes = self.shapes(vocab_size=store.vocab_size, context_tokens=store.block_tokens)
         return [
             RunSpec(
                 store=references[name],

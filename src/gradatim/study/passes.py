@@ -1,0 +1,41 @@
+"""How often a run will read the text it may read, band by band or level by level."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from gradatim.blocks.store import TRAIN, Store
+from gradatim.record.spec import RunSpec
+from gradatim.streams import run_key
+from gradatim.study.feeding import block_labels
+from gradatim.timelines.data.kinds import make_curriculum
+from gradatim.timelines.data.stages import Stages
+from gradatim.train.order import block_table
+
+MAX_DRAWS = 5_000_000
+NUM_PARTS = 400
+
+
+def passes_by_label(run: RunSpec, store: Store) -> dict[str, float]:
+    """Draws over blocks of every level, source or difficulty band of the training text.
+
+    The run's own curriculum is asked, in a few large draws instead of one a step, so stages and
+    ceilings move in small jumps; a run of very many draws is not asked at all, and gives nothing.
+    """
+    num_draws = run.clock().num_draws
+    if num_draws > MAX_DRAWS:
+        return {}
+    data = run.recipe.data
+    by = data.by if isinstance(data, Stages) else None
+    names, codes = block_labels(store, run.evaluation.num_bands, by=by)
+    table = block_table(store, data.metrics)
+    curriculum = make_curriculum(data, table, num_draws=num_draws, seed=run_key(run.seed, run.rung))
+    drawn = np.zeros(len(names), dtype=np.int64)
+    edges = np.linspace(0, num_draws, min(NUM_PARTS, num_draws) + 1).astype(int)
+    for start, stop in pairwise(edges.tolist()):
+        ids = curriculum.draw(start / num_draws, stop - start)
+        drawn += np.bincount(codes[ids], minlength=len(names))
+    there = np.bincount(codes[store.ids(TRAIN)], minlength=len(names))
+    return {names[code]: float(drawn[code] / there[code]) for code in np.flatnonzero(there)}
