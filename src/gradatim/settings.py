@@ -180,6 +180,8 @@ def _spec_error(model: type[BaseModel], detail: ErrorDetails, where: str, inside
             problem, expected = "wrong value", "a mapping, `setting: value`"
         case _:
             problem, expected = "wrong value", detail["msg"].removeprefix("Input should be ")
+            expected = expected.replace("a valid tuple", "a list")
+            expected = expected.replace("a valid dictionary", "a mapping, `setting: value`")
     place = ".".join(str(part) for part in [*([inside] if inside else []), *path])
     return SpecError(
         problem,

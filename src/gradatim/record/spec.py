@@ -18,6 +18,8 @@ from gradatim.files import hash_json, write_whole
 from gradatim.recipe import Recipe, ScoresReference, Scoring, scoring_costs
 from gradatim.record.lines import REMEDY
 
+Share = Annotated[float, Field(ge=0, lt=1)]
+
 SPEC = "spec.yaml"
 SCHEMA_VERSION = 2
 """Of the run folder: its specification, segments, events and checkpoints."""
@@ -42,20 +44,24 @@ class StoreReference(_Spec):
 class OptimizerSpec(_Spec):
     """AdamW; weight decay is decoupled and applies to matrices only. `None` clips nothing."""
 
-    betas: tuple[float, float] = (0.9, 0.95)
-    epsilon: float = Field(default=1e-8, gt=0)
-    weight_decay: float = Field(default=0.1, ge=0)
-    clip_norm: float | None = Field(default=1.0, gt=0)
+    betas: tuple[Share, Share] = (0.9, 0.95)
+    epsilon: float = Field(default=1e-8, gt=0, le=1)
+    weight_decay: float = Field(default=0.1, ge=0, le=1e6)
+    clip_norm: float | None = Field(default=1.0, gt=0, allow_inf_nan=False)
 
 
 class EvaluationSpec(_Spec):
     """What is measured at `num_points` fixed points of progress, the same for every arm."""
 
-    num_points: int = Field(default=16, ge=1)
-    num_blocks: int = Field(default=96, ge=1, description="held-out blocks, even over bands")
-    num_bands: int = Field(default=5, ge=1)
-    num_tasks: int = Field(default=0, ge=0, description="task items a level and split")
-    num_samples: int = Field(default=3, ge=0)
+    num_points: int = Field(default=16, ge=1, le=10_000)
+    num_blocks: int = Field(
+        default=96, ge=1, le=1_000_000, description="held-out blocks, even over bands"
+    )
+    num_bands: int = Field(default=5, ge=1, le=100)
+    num_tasks: int = Field(
+        default=0, ge=0, le=1_000_000, description="task items a level and split"
+    )
+    num_samples: int = Field(default=3, ge=0, le=1_000)
 
 
 class Control(_Spec):
@@ -82,7 +88,7 @@ class Operation(_Spec):
     arm: str = Field(min_length=1)
     control: Control | None = None
     budget_multiple: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    checkpoint_every_fraction: float = Field(default=0.1, gt=0, le=1)
+    checkpoint_every_fraction: float = Field(default=0.1, ge=1e-4, le=1)
     checkpoint_every_minutes: float | None = Field(default=10.0, gt=0, allow_inf_nan=False)
     keep_checkpoints: int = Field(default=2, ge=1)
     keep_checkpoints_at: tuple[Annotated[float, Field(gt=0, le=1)], ...] = ()

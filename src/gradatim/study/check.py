@@ -38,7 +38,7 @@ def check_on_store(spec: StudySpec, store: Store) -> None:
     for run in spec.runs(store):
         if run.seed != spec.seeds[0]:
             continue
-        with _named(run.arm, run.operation.control, run.rung):
+        with named_arm(run.arm, run.operation.control, run.rung):
             make_curriculum(
                 run.recipe.data,
                 block_table(store, run.recipe.data.metrics),
@@ -61,7 +61,7 @@ def check_before_store(spec: StudySpec, store: StoreSpec) -> None:
                 find_files(part)
     for arm, planned in spec.planned_arms().items():
         data = planned.recipe.data
-        with _named(arm, planned.control, None):
+        with named_arm(arm, planned.control, None):
             for metric in data.metrics:
                 _check_metric(metric)
             if isinstance(data, Stages) and data.by == "level" and store.spectrum is not None:
@@ -99,7 +99,7 @@ def _check_levels(data: Stages) -> None:
 
 
 @contextmanager
-def _named(arm: str, control: Control | None, rung: str | None) -> Iterator[None]:
+def named_arm(arm: str, control: Control | None, rung: str | None) -> Iterator[None]:
     """Says of which arm an error speaks, and at which rung."""
     try:
         yield

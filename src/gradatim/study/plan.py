@@ -23,6 +23,7 @@ from gradatim.clock import Clock, Stretch
 from gradatim.compute import Shape, memory_bytes, num_matmul_parameters, num_parameters
 from gradatim.evaluate.evaluator import TASK_POINTS, Evaluator
 from gradatim.record.spec import RunSpec
+from gradatim.study.check import named_arm
 from gradatim.study.execute import ONE_THREAD_PARAMETERS, machine_slots
 from gradatim.study.passes import passes_by_label
 from gradatim.study.spec import StudySpec
@@ -144,7 +145,7 @@ def plan(
     else:
         runs = spec.runs_before_store(vocab_size=vocab_size, context_tokens=block_tokens)
     runs = [run for run in runs if run.seed == spec.seeds[0]]
-    clocks = [run.clock() for run in runs]
+    clocks = [_clock(run) for run in runs]
     shapes: dict[Shape, RunSpec] = {}
     for run, clock in zip(runs, clocks, strict=True):
         for stretch in clock.stretches:
@@ -160,6 +161,11 @@ def plan(
     built = 0.0 if spec.store is None or store is not None else _build_seconds(spec.store)
     remarks = (*_pace_remarks(pace_of), *_memory_remarks(planned, slots), *_passes_remarks(planned))
     return StudyPlan(spec.name, planned, slots, built, remarks)
+
+
+def _clock(run: RunSpec) -> Clock:
+    with named_arm(run.arm, run.operation.control, run.rung):
+        return run.clock()
 
 
 def _planned(

@@ -49,6 +49,7 @@ from gradatim.train.identity import store_reference
 BASELINE = "uniform"
 BASELINE_RECIPE = {"data": {"kind": "uniform"}}
 MAX_SEEDS = 100
+MAX_BATCH_BLOCKS = 2**20
 
 
 class BudgetSpec(BaseModel):
@@ -63,9 +64,9 @@ class BudgetSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    flops: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    tokens: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    tokens_per_parameter: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    flops: float | None = Field(default=None, gt=0, le=1e30)
+    tokens: float | None = Field(default=None, gt=0, le=1e18)
+    tokens_per_parameter: float | None = Field(default=None, gt=0, le=1e9)
 
     @model_validator(mode="after")
     def _exactly_one(self) -> BudgetSpec:
@@ -128,13 +129,13 @@ class StudySpec(BaseModel):
     sample: Literal["all", "budget"] = "all"
     seeds: tuple[int, ...] = Field(min_length=1)
     budget: BudgetSpec
-    baseline_budgets: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = ()
-    batch_blocks: int = Field(ge=1)
-    micro_batch_blocks: int | None = Field(default=None, ge=1)
+    baseline_budgets: tuple[Annotated[float, Field(ge=1e-3, le=1e3)], ...] = ()
+    batch_blocks: int = Field(ge=1, le=MAX_BATCH_BLOCKS)
+    micro_batch_blocks: int | None = Field(default=None, ge=1, le=MAX_BATCH_BLOCKS)
     recipe: RecipePart = Field(default_factory=dict)
     optimizer: OptimizerSpec = OptimizerSpec()
     evaluation: EvaluationSpec = EvaluationSpec()
-    checkpoint_every_fraction: float = Field(default=0.1, gt=0, le=1)
+    checkpoint_every_fraction: float = Field(default=0.1, ge=1e-4, le=1)
     checkpoint_every_minutes: float | None = Field(default=10.0, gt=0, allow_inf_nan=False)
     keep_checkpoints_at: tuple[Annotated[float, Field(gt=0, le=1)], ...] = ()
     scoring: Scoring = Scoring()

@@ -30,7 +30,7 @@ class Rate(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["constant", "cosine", "wsd"] = "cosine"
-    peak: float | None = Field(default=None, gt=0)
+    peak: float | None = Field(default=None, gt=0, le=1e3)
     warmup_fraction: float = Field(default=0.02, ge=0, le=1)
     decay_fraction: float = Field(default=0.2, ge=0, le=1)
     end_ratio: float = Field(default=0.1, ge=0, le=1)
