@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from gradatim.law.compare import compare
 from gradatim.law.interval import Variance
-from gradatim.law.power import effect_seen, power_of, seeds_needed, standard_error
+from gradatim.law.power import effect_seen, power_of, seeds_needed, sight, standard_error
 from gradatim.law.ratio import RungLosses, lagrange_weights, ratio_of
+from synthetic_records import make_study
 
 MULTIPLES = (0.5, 1.0, 2.0)
 
@@ -126,3 +128,26 @@ def test_seeds_needed_are_the_fewest_that_see_the_effect() -> None:
         error, degrees_of_freedom = standard_error(0.008, num_seeds=seeds, **facts)
         assert (effect_seen(error, degrees_of_freedom) <= 0.01) is is_enough
     assert seeds_needed(1e-5, 0.01, num_methods=1, **facts) is None
+
+
+def test_a_plan_is_told_what_it_will_see() -> None:
+    facts = {"num_rungs": 2, "num_arms": 4, "num_methods": 1}
+    guessed = sight(num_seeds=3, **facts)
+    assert guessed.noise_of == "a guess"
+    said = list(sight(num_seeds=3, noise=0.011, wished=0.01, **facts).sentences())
+    assert said[0].startswith(
+        "With 3 seeds and runs that scatter by 0.011 bits per byte (as given), an effect of 0.019 "
+    )
+    assert said[1].startswith("To resolve 0.01 in 4 of 5 studies takes ")
+    assert sight(num_seeds=1, **facts).effect_seen is None
+    assert "nothing can be told" in next(sight(num_seeds=1, **facts).sentences())
+    far = sight(num_seeds=3, wished=1e-6, **facts)
+    assert "takes more than 100 seeds" in list(far.sentences())[1]
+
+
+def test_a_pilot_lends_its_scatter() -> None:
+    pilot = compare(make_study({"ceiling": 0.0}, jitter=0.002))
+    known = [noise.sd for noise in pilot.noise if noise.sd is not None]
+    found = sight(num_seeds=3, num_rungs=3, num_arms=2, num_methods=1, pilot=pilot)
+    assert found.noise == pytest.approx(math.sqrt(np.mean(np.square(known))))
+    assert found.noise_of == "as in the pilot"

@@ -55,19 +55,31 @@ def demo(
 def plan(
     study_file: StudyFile,
     out: StudyOut = None,
+    noise: Annotated[
+        float | None, typer.Option(min=1e-9, help="Scatter of runs, bits per byte [a guess].")
+    ] = None,
+    pilot: Annotated[
+        Path | None, typer.Option(help="A finished study whose scatter to take.")
+    ] = None,
+    effect: Annotated[
+        float | None, typer.Option(min=1e-9, help="An effect to tell the seeds for.")
+    ] = None,
     changes: Changes = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print what every run of a study will cost, before anything is spent.
+    """Print what every run of a study will cost and what it will see, before anything is spent.
 
-    Example: gradatim plan studies/books-reading-age.yaml
+    Example: gradatim plan studies/books-reading-age.yaml --effect 0.01
     """
+    if noise is not None and pilot is not None:
+        raise typer.BadParameter("give --noise or --pilot, not both")
     planned = verbs.plan(study_file, out, changes=changes or ())
+    seen = verbs.sight(study_file, noise=noise, pilot=pilot, effect=effect, changes=changes or ())
     if as_json:
-        print_json(planned.to_dict())
+        print_json(planned.to_dict() | {"sight": seen.model_dump()})
         return
     print_table(PLAN_COLUMNS, [_plan_row(run) for run in planned.runs])
-    for sentence in plan_sentences(planned):
+    for sentence in (*plan_sentences(planned), *seen.sentences()):
         say(sentence)
 
 

@@ -7,13 +7,18 @@ over standard error, passes its critical value.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from scipy import optimize, special
 
-from gradatim.law.interval import LEVEL
+from gradatim.law.comparison import Comparison
+from gradatim.law.interval import LEVEL, Result
+from gradatim.law.phrases import significant
 
 POWER = 0.8
 MAX_SEEDS = 100
+GUESSED_NOISE = 0.01
+"""Bits per byte by which runs of small networks scatter, where nobody knows better."""
 
 
 def power_of(
@@ -66,3 +71,77 @@ def seeds_needed(
         if effect_seen(error, degrees_of_freedom, num_methods=num_methods) <= effect:
             return num_seeds
     return None
+
+
+class Sight(Result):
+    """What a planned study will see.
+
+    Attributes:
+        noise: standard deviation of a run within its rung, arm and seed taken out, bits per byte.
+        noise_of: whose noise that is, in words.
+        effect_seen: with 80 % power, on the mean over rungs; None with one seed.
+        wished: an effect asked for.
+        seeds_needed: to see it so; None where nothing was wished or `MAX_SEEDS` are too few.
+    """
+
+    noise: float
+    noise_of: str
+    num_seeds: int
+    effect_seen: float | None
+    wished: float | None = None
+    seeds_needed: int | None = None
+
+    def sentences(self) -> Iterator[str]:
+        """What is said below a plan."""
+        noise = f"runs that scatter by {significant(self.noise)} bits per byte ({self.noise_of})"
+        if self.effect_seen is None:
+            yield f"With one seed nothing can be told from chance; {noise} take at least two."
+        else:
+            yield (
+                f"With {self.num_seeds} seeds and {noise}, an effect of "
+                f"{significant(self.effect_seen)} is resolved in 4 of 5 studies."
+            )
+        if self.wished is not None:
+            needed = "more than 100" if self.seeds_needed is None else str(self.seeds_needed)
+            yield f"To resolve {self.wished:g} in 4 of 5 studies takes {needed} seeds."
+
+
+def sight(
+    *,
+    num_seeds: int,
+    num_rungs: int,
+    num_arms: int,
+    num_methods: int,
+    noise: float | None = None,
+    pilot: Comparison | None = None,
+    wished: float | None = None,
+) -> Sight:
+    """What a study of this size will see.
+
+    Args:
+        num_arms: of all kinds, the baseline and controls among them.
+        noise: a guess at the scatter; `GUESSED_NOISE` by default.
+        pilot: a study of the same kind, whose scatter is taken instead.
+        wished: an effect to find the seeds for.
+    """
+    noise_of = "a guess" if noise is None else "as given"
+    if pilot is not None:
+        known = [each.sd**2 for each in pilot.noise if each.sd is not None]
+        if known:
+            noise, noise_of = math.sqrt(math.fsum(known) / len(known)), "as in the pilot"
+    found = GUESSED_NOISE if noise is None else noise
+    sizes = {"num_rungs": num_rungs, "num_arms": num_arms}
+    error, degrees_of_freedom = standard_error(found, num_seeds=num_seeds, **sizes)
+    needed = None
+    if wished is not None and num_methods:
+        needed = seeds_needed(wished, found, num_methods=num_methods, **sizes)
+    return Sight(
+        noise=found,
+        noise_of=noise_of,
+        num_seeds=num_seeds,
+        effect_seen=effect_seen(error, degrees_of_freedom, num_methods=max(1, num_methods))
+        if degrees_of_freedom
+        else None,
+        wished=wished,
+        seeds_needed=needed,
+    )

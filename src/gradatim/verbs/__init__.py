@@ -5,7 +5,7 @@ Stations are imported on demand, so that `gradatim compare` does not wait for to
 """
 
 from gradatim.verbs.check import check
-from gradatim.verbs.running import demo, plan, status, study
+from gradatim.verbs.running import demo, plan, sight, status, study
 from gradatim.verbs.scores import score, score_blocks, score_report
 from gradatim.verbs.studies import (
     build,
@@ -32,6 +32,7 @@ __all__ = [
     "score",
     "score_blocks",
     "score_report",
+    "sight",
     "status",
     "study",
     "train",

@@ -15,6 +15,7 @@ from gradatim.verbs.studies import build, report
 if TYPE_CHECKING:
     from gradatim.blocks.spec import StoreSpec
     from gradatim.blocks.store import Store
+    from gradatim.law.power import Sight
     from gradatim.study.plan import StudyPlan
     from gradatim.study.run import StudyResult
     from gradatim.study.spec import StudySpec
@@ -53,6 +54,40 @@ def plan(
         check_before_store(spec, spec.store)
         vocab_size, block_tokens = _store_sizes(spec.store)
     return plan_study(spec, vocab_size=vocab_size, block_tokens=block_tokens, store=store)
+
+
+def sight(
+    study_file: Path | str,
+    *,
+    noise: float | None = None,
+    pilot: Path | str | None = None,
+    effect: float | None = None,
+    changes: Sequence[str] = (),
+) -> Sight:
+    """Which effect a study will see, and the seeds that a wished one takes.
+
+    Args:
+        study_file: `study.yaml`.
+        noise: by how much runs scatter, bits per byte; by default a guess.
+        pilot: the folder of a study of the same kind, whose scatter is taken.
+        effect: wished for, bits per byte.
+        changes: settings laid over it.
+    """
+    from gradatim.law import power
+    from gradatim.study.spec import load_study
+    from gradatim.verbs.studies import compare
+
+    spec = load_study(study_file, changes)
+    arms = spec.planned_arms()
+    return power.sight(
+        num_seeds=len(spec.seeds),
+        num_rungs=len(spec.rungs),
+        num_arms=len(arms),
+        num_methods=sum(arm.control is None for arm in arms.values()) - 1,
+        noise=noise,
+        pilot=compare(pilot) if pilot is not None else None,
+        wished=effect,
+    )
 
 
 def study(
