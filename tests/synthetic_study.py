@@ -160,6 +160,8 @@ def _write_run(
             scores = {"event": "evaluate", "bits_per_byte": _slices(bits, effect, point, sources)}
             if point in (8, NUM_POINTS):
                 scores["tasks"] = _tasks(bits, random)
+            if point == NUM_POINTS:
+                scores["blocks"] = _blocks(scores["bits_per_byte"])
             writer.append(clock_now | scores)
         ids = np.arange(NUM_STEPS * BATCH_BLOCKS, dtype=np.uint32).reshape(NUM_STEPS, -1)
         for row in ids:
@@ -188,6 +190,30 @@ def _slices(bits: float, effect: float, point: int, sources: tuple[str, ...]) ->
     }
     found |= {f"source/{name}": bits + 0.1 * place for place, name in enumerate(sources)}
     return found | {"split/out_of_distribution": bits + 0.21}
+
+
+def _blocks(slices: dict[str, float]) -> dict[str, Any]:
+    """Eight blocks of 500 bytes a level and elsewhere, that sum up to the slices."""
+    names = [f"level/{level}" for level in LEVELS]
+    shift = slices["all"] - sum(slices[name] for name in names) / len(names)
+    each = [slices[name] + shift for name in names for _ in range(8)]
+    each += [slices["split/out_of_distribution"]] * 8
+    rows = list(range(len(each)))
+    levels = {name: rows[8 * place : 8 * place + 8] for place, name in enumerate(names)}
+    bands = {f"band/{n}": rows[n - 1 : 48 : 5] for n in range(1, 6)}
+    sources = {name: rows[:48] for name in slices if name.startswith("source/")}
+    return {
+        "nats": [500 * math.log(2) * bits for bits in each],
+        "bytes": [500] * len(each),
+        "strata": [row // 8 for row in rows],
+        "slices": {
+            "all": rows[:48],
+            **bands,
+            **levels,
+            **sources,
+            "split/out_of_distribution": rows[48:],
+        },
+    }
 
 
 def _tasks(bits: float, random: np.random.Generator) -> dict[str, dict[str, float]]:

@@ -89,6 +89,8 @@ def test_the_page_answers_first_and_has_every_section(page: Path) -> None:
     for text in (
         "Once what its arm and its seed do is taken out, a run scatters by",
         "36, 12 of them at other budgets",
+        "48 blocks, 24\u202fkB; by level: a 17\u202f%, b 17\u202f%",
+        "8 blocks from elsewhere",
         "Gained where it read last?",
         "for the same loss it needs".capitalize(),
         "staged, rung 1m, seed 0: out of memory",

@@ -11,6 +11,7 @@ from typing import Any
 from gradatim.errors import RecordError
 from gradatim.law.comparison import UNITS, Comparison
 from gradatim.law.fit import LawFit
+from gradatim.law.wording import SLICE_KINDS
 from gradatim.record.read import Record
 from gradatim.report.html import resource, write_page
 from gradatim.report.palette import arms_of, colour_rules, slice_colours
@@ -26,8 +27,8 @@ from gradatim.report.results import (
     slice_figures,
     task_results,
 )
-from gradatim.report.tables import study_tables
-from gradatim.report.wording import count, duration, flops, number
+from gradatim.report.tables import natural, study_tables
+from gradatim.report.wording import count, data_size, duration, flops, number, percent
 
 
 def report(
@@ -127,5 +128,27 @@ def _facts(records: Sequence[Record], comparison: Comparison) -> list[tuple[str,
         ("Seeds", str(len({record.spec.seed for record in records}))),
         ("Tokens trained on", count(sum(finish.get("tokens") or 0 for _, finish in finished))),
         ("Compute", f"{flops(spent)}FLOP"),
+        *measured_on(records),
         ("Time, run after run", duration(sum(record.seconds for record, _ in finished))),
     ]
+
+
+def measured_on(records: Sequence[Record]) -> list[tuple[str, str]]:
+    """The held-out text, with its parts of the coarsest kind, where a run kept its blocks."""
+    evaluations = (events[-1] for r in records if (events := r.events("evaluate")))
+    blocks = next((event["blocks"] for event in evaluations if event.get("blocks")), None)
+    if blocks is None:
+        return []
+    slices = blocks["slices"]
+    sizes = {name: sum(blocks["bytes"][row] for row in rows) for name, rows in slices.items()}
+    text = f"{len(slices['all'])} blocks, {data_size(sizes['all'])}"
+    kind = next((k for k in SLICE_KINDS if any(n.startswith(f"{k}/") for n in slices)), None)
+    if kind is not None:
+        parts = {name: size for name, size in sizes.items() if name.startswith(f"{kind}/")}
+        shares = [
+            f"{name.partition('/')[2]} {percent(size / sizes['all'])}"
+            for name, size in sorted(parts.items(), key=lambda item: natural(item[0]))
+        ]
+        text += f"; by {kind}: {', '.join(shares)}"
+    elsewhere = len(blocks["nats"]) - len(slices["all"])
+    return [("Measured on", f"{text}{f'; {elsewhere} blocks from elsewhere' if elsewhere else ''}")]

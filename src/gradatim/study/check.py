@@ -6,9 +6,10 @@ every rung will make it. Of one that is not, only what its settings tell can be 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from gradatim.blocks.build import check_large_enough
 from gradatim.blocks.spec import StoreSpec
 from gradatim.blocks.store import Store
 from gradatim.corpus.hub import HUB_PREFIX
@@ -51,7 +52,7 @@ def check_before_store(spec: StudySpec, store: StoreSpec) -> None:
     """Refuse a study of which the settings alone say that the store will not serve it.
 
     Raises:
-        InputError: the corpus is not there.
+        InputError: the corpus is not there, or too small to hold text out.
         SpecError: an arm asks for a metric or label that the store will not have.
     """
     if store.corpus is not None:
@@ -59,16 +60,17 @@ def check_before_store(spec: StudySpec, store: StoreSpec) -> None:
         for part in (location,) if isinstance(location, str) else location:
             if not part.startswith(HUB_PREFIX):
                 find_files(part)
+        check_large_enough(store)
     for arm, planned in spec.planned_arms().items():
         data = planned.recipe.data
         with named_arm(arm, planned.control, None):
             for metric in data.metrics:
-                _check_metric(metric)
+                _check_metric(metric, (*DIFFICULTIES, *store.difficulty_columns))
             if isinstance(data, Stages) and data.by == "level" and store.spectrum is not None:
                 _check_levels(data)
 
 
-def _check_metric(metric: str) -> None:
+def _check_metric(metric: str, known: Sequence[str]) -> None:
     if "/" in metric:
         raise SpecError(
             "scores lie beside a store, and this study's is not built yet",
@@ -76,13 +78,13 @@ def _check_metric(metric: str) -> None:
             got=metric,
             remedy="Build it with `gradatim build`, score its blocks, and name it in store_path",
         )
-    if metric not in DIFFICULTIES:
+    if metric not in known:
         raise SpecError(
             "no such metric in the block store",
             where="data.metric",
-            expected=one_of(DIFFICULTIES),
+            expected=one_of(known),
             got=metric,
-            remedy=near(metric, DIFFICULTIES),
+            remedy=near(metric, known),
         )
 
 
