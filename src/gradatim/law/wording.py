@@ -95,10 +95,10 @@ def about_method(comparison: Comparison, method: str) -> Iterator[Sentence]:
     opposite: Verdict = "worse" if found.verdict == "better" else "better"
     if against := [r.rung for r in found.rungs if r.verdict == opposite]:
         yield say("opposite", rungs=listing(against))
-    if ratio := comparison.ratio(method, comparison.baseline):
-        yield from _ratio(comparison, ratio)
     if (comparison.measure, comparison.name) == ("bits_per_byte", "all"):
         yield from _where(comparison, found)
+    if ratio := comparison.ratio(method, comparison.baseline):
+        yield from _ratio(comparison, ratio)
     controls = comparison.controls(method)
     for control in controls:
         yield control_sentence(comparison, found, control)

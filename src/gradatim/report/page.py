@@ -101,7 +101,7 @@ def _answer(
     unknown = [text for text in comparison.missing if not _is_known(text, missing)]
     return {
         "headline": headline,
-        "rest": " ".join(rest),
+        "rest": rest,
         "findings": [found.text for found in comparison.findings if found.key != "missing"],
         "missing": [*missing, *unknown],
         "facts": _facts(records, comparison),
@@ -128,8 +128,8 @@ def _facts(records: Sequence[Record], comparison: Comparison) -> list[tuple[str,
         ("Seeds", str(len({record.spec.seed for record in records}))),
         ("Tokens trained on", count(sum(finish.get("tokens") or 0 for _, finish in finished))),
         ("Compute", f"{flops(spent)}FLOP"),
-        *measured_on(records),
         ("Time, run after run", duration(sum(record.seconds for record, _ in finished))),
+        *measured_on(records),
     ]
 
 
