@@ -39,6 +39,8 @@ SPECS: list[dict[str, Any]] = [
     {"kind": "stages", "stages": STAGES},
     {"kind": "stages", "stages": STAGES, "control": "shuffled"},
     {"kind": "stages", "stages": STAGES, "control": "reversed"},
+    {"kind": "stages", "stages": STAGES, "even_ending_fraction": 0.25},
+    {"kind": "ceiling", "even_ending_fraction": 0.3},
 ]
 
 GOLDEN_WORDS = [7816831880193635674, 13339515545899716002, 3391378928775364362]
@@ -54,6 +56,8 @@ GOLDEN_ORDERS = [
     "d84816a9fd483681",
     "52436ed692377169",
     "aa97225af5868a44",
+    "15ff931b36249919",
+    "4b6e6ac592991615",
 ]
 
 
@@ -399,7 +403,9 @@ def test_blocks_that_cannot_be_meant_are_refused() -> None:
 def test_every_plan_says_itself_in_a_sentence() -> None:
     for spec in SPECS:
         plan = make_curriculum(parsed(**spec), table_of(50), num_draws=100, seed=0).plan
-        assert "100 draws from 50 blocks" in plan["sentence"]
+        ending = spec.get("even_ending_fraction", 0)
+        draws, blocks = round(100 * (1 - ending)), 50 - round(50 * ending)
+        assert f"{draws} draws from {blocks} blocks" in plan["sentence"]
         assert plan["sentence"].startswith(f"{spec.get('control', '')}")
         assert plan["sentence"].endswith(("epochs", "each exactly once"))
 

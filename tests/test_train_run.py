@@ -19,10 +19,12 @@ from gradatim.model.network import Network
 from gradatim.record import tables
 from gradatim.record.read import Record
 from gradatim.streams import run_key
+from gradatim.timelines.data.kinds import make_curriculum
 from gradatim.timelines.rate import rate_factor
 from gradatim.train.checkpoint import latest_step, load_network
 from gradatim.train.explain import explain
 from gradatim.train.optimizer import AdamW
+from gradatim.train.order import block_table
 from gradatim.train.run import run_lock, train
 from tiny_runs import (
     BATCH_BLOCKS,
@@ -122,6 +124,34 @@ def test_the_realised_order_is_the_planned_one(tmp_path: Path, store: TinyStore,
     assert record.finish["matches_plan"] is True
     shares = record.finish["consumed"]["at_end"]
     assert all(share >= 0 for share in shares.values())
+
+
+def test_the_record_says_what_was_read_in_all_and_at_the_end(
+    tmp_path: Path, store: TinyStore
+) -> None:
+    record = train(tiny_spec(8, CURRICULA["ceiling"]), tmp_path, store)
+    assert record.finish is not None
+    drawn, ids = record.drawn_blocks(), store.ids("train")
+    num_bands = record.spec.evaluation.num_bands
+    bands = dict(zip(ids.tolist(), store.bands(num_bands, "train").tolist(), strict=True))
+    for when, part in (("whole", drawn), ("last_quarter", drawn[-2:])):
+        shares = record.finish["fed"][when]
+        read = [bands[block] for block in part.ravel().tolist()]
+        for band in set(read):
+            assert shares[f"band/{band}"] == pytest.approx(read.count(band) / len(read))
+        for kind in ("band", "level", "source"):
+            known = [share for name, share in shares.items() if name.startswith(f"{kind}/")]
+            assert sum(known) == pytest.approx(1)
+
+
+def test_rungs_of_a_seed_read_other_blocks_in_another_order(store: TinyStore) -> None:
+    """So that a rung is a replicate of another, and their differences independent."""
+    table, spec = block_table(store), tiny_spec(8, {"kind": "uniform"}).recipe.data
+    orders = [
+        make_curriculum(spec, table, num_draws=32, seed=run_key(0, rung)).draw(0.0, 32).tolist()
+        for rung in ("20k", "50k")
+    ]
+    assert orders[0] != orders[1]
 
 
 def test_the_record_says_how_much_of_the_starting_pool_the_ramp_used(
