@@ -407,7 +407,7 @@ def test_every_plan_says_itself_in_a_sentence() -> None:
         draws, blocks = round(100 * (1 - ending)), 50 - round(50 * ending)
         assert f"{draws} draws from {blocks} blocks" in plan["sentence"]
         assert plan["sentence"].startswith(f"{spec.get('control', '')}")
-        assert plan["sentence"].endswith(("epochs", "each exactly once"))
+        assert plan["sentence"].endswith(("epochs", "each exactly once", "set aside"))
 
 
 def test_the_loop_in_the_docs_runs(capsys: pytest.CaptureFixture[str]) -> None:
