@@ -2,6 +2,7 @@
 
     python benchmarks/verdicts.py                       # the table, 2,000 studies a row
     python benchmarks/verdicts.py --studies 200 --only power
+    python benchmarks/verdicts.py --real out/ratio      # the compute ratio on real runs, minutes
 
 Every row invents studies as records, with a known effect and known noise, and lets `compare` judge
 them: the same code that judges real ones.
@@ -19,12 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
+from gradatim import verbs
 from gradatim.compute import rung_shape
 from gradatim.law.compare import Comparison, compare
 from gradatim.law.sentences import CLAIMS
 from gradatim.recipe import Recipe
-from gradatim.record.read import Record
+from gradatim.record.read import Record, read_records
 from gradatim.record.spec import EvaluationSpec, Operation, RunSpec, StoreReference
 
 RUNGS = ("20k", "50k", "100k", "200k", "500k")
@@ -404,13 +407,56 @@ def measure(row: Row, num_studies: int, seed: int = 0) -> tuple[float, int]:
     return (row.summary(known) if known else math.nan), len(known)
 
 
+REAL_RATIO = 0.8
+REAL = """
+name: ratio
+store:
+  spectrum: {num_bytes: 3_000_000, num_tasks: 0}
+  tokenizer: {vocab_size: 1024}
+  block_tokens: 224
+rungs: [20k]
+arms: {uniform: {}}
+seeds: 6
+budget: {tokens: 400_000}
+baseline_budgets: [0.5, 1.25, 2]
+batch_blocks: 4
+recipe: {rate: {kind: wsd, peak: 0.006, warmup_fraction: 0.05, decay_fraction: 0.25}}
+evaluation: {num_points: 1, num_blocks: 96, num_samples: 0}
+"""
+
+
+def real_ratio(folder: Path) -> None:
+    """Real runs of the baseline with 1.25 of the budget stand for an arm that needs 0.8 of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "ratio.yaml").write_text(REAL, encoding="utf-8")
+    verbs.study(folder / "ratio.yaml", folder / "study", console=Console(stderr=True))
+    records = []
+    for record in read_records(folder / "study"):
+        seed, multiple = record.spec.seed, record.spec.operation.budget_multiple
+        assert record.finish is not None
+        loss = record.finish["final_bits_per_byte"]
+        is_arm = multiple == 1 / REAL_RATIO
+        spec = spec_of(METHOD, "20k", seed) if is_arm else spec_of("uniform", "20k", seed, multiple)
+        records.append(record_of(spec, (loss + 0.1, loss), None))
+    comparison = compare(records)
+    ratio = comparison.ratio(METHOD, "uniform")
+    assert ratio is not None
+    for sentence in comparison.answer:
+        print(sentence.text)
+    print(f"ratio {ratio.ratio:.3f}, 95 % interval {ratio.low} to {ratio.high}, truth {REAL_RATIO}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--studies", type=int, default=2000)
     parser.add_argument("--only", help="rows of this group alone")
+    parser.add_argument("--real", type=Path, help="train here, and read the ratio off real runs")
     options = parser.parse_args()
+    if options.real:
+        real_ratio(options.real)
+        return
     print("| | measured | wanted | studies |\n| --- | --- | --- | --- |")
     started = time.monotonic()
     group = ""
