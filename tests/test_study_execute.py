@@ -46,7 +46,7 @@ def write_instead(what: Callable[[bytes], bytes]) -> None:
     os.write = lambda to, line: write(to, what(line))  # type: ignore[assignment]
 
 
-def pretend(spec: RunSpec, folder: Path, *, on_progress: OnProgress) -> None:
+def pretend(spec: RunSpec, folder: Path, *, on_progress: OnProgress, **_more: object) -> None:
     """What the processes of these tests do in place of training."""
     if folder.name == "killed in mid-message":
         write_instead(lambda line: line[: len(line) // 2])
@@ -124,7 +124,7 @@ def test_messages_are_few_and_short(tmp_path: Path) -> None:
 FOREVER = """
 import os
 
-def never_end(spec, folder, *, on_progress):
+def never_end(spec, folder, **_more):
     os.write(1, b"here\\n")
     while True:
         pass
@@ -199,7 +199,7 @@ def test_every_slot_has_its_device_and_slots_beyond_the_last_share(
     monkeypatch.setattr(execute, "_end_with_the_study", lambda: None)
     monkeypatch.setattr(execute.signal, "signal", lambda *_arguments: None)
 
-    def use(spec: RunSpec, folder: Path, *, on_progress: OnProgress) -> None:
+    def use(spec: RunSpec, folder: Path, *, on_progress: OnProgress, **_more: object) -> None:
         with open_layout("cuda") as layout:
             used.append(layout.device)
 

@@ -9,7 +9,8 @@
     ├── TrainingError        7  a run that cannot go on
     │   └── NotFiniteError   7  the loss became infinite or not a number
     ├── FitError             8  too little or unusable data for a law or a comparison
-    └── MissingExtraError    9  an optional dependency is not installed
+    ├── MissingExtraError    9  an optional dependency is not installed
+    └── StoppedError        75  stopped by SIGTERM; the same command goes on
 
 An error says where, what was expected, what came, and what to do.
 """
@@ -129,6 +130,12 @@ class MissingExtraError(GradatimError):
     """An optional dependency is not installed; the message gives the install line."""
 
     exit_code = 9
+
+
+class StoppedError(GradatimError):
+    """Work was stopped by SIGTERM, its state saved; a scheduler reads the code as "try again"."""
+
+    exit_code = 75
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)

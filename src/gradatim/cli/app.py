@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
@@ -21,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradatim import __version__
-from gradatim.errors import GradatimError, from_os_error, printable
+from gradatim.errors import GradatimError, StoppedError, from_os_error, printable
 
 
 class Terminal(Console):
@@ -51,6 +53,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")
 
 errors_console = Terminal(stderr=True)
 
+_STOPPED = "stopped; the same command goes on where it was"
+
 # Typer brings its own click or uses the installed one, by version: ask it for the class.
 _UsageError: Any = typer.BadParameter.__base__
 
@@ -77,23 +81,32 @@ def _options(
 def main() -> None:
     """Entry point: expected failures become one line and an exit code."""
     debug = "--debug" in sys.argv
+    # Read once, when torch is loaded: threads that wait for work sleep, where by default they burn
+    # the processor, which on a busy machine costs them and others several times the work itself.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # one that knows only ASCII, say
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
+    signal.signal(signal.SIGTERM, _stop)  # training answers it better, by a checkpoint
     try:
         code = app(standalone_mode=False)
     except _UsageError as error:
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        errors_console.print("stopped; the same command goes on where it was", markup=False)
+        errors_console.print(_STOPPED, markup=False)
         sys.exit(130)
     except (GradatimError, OSError) as error:
         if debug:
             raise
         _fail(error if isinstance(error, GradatimError) else from_os_error(error))
     sys.exit(code or 0)
+
+
+def _stop(_signal: int, _frame: object) -> NoReturn:
+    errors_console.print(_STOPPED, markup=False)
+    sys.exit(StoppedError.exit_code)
 
 
 def _fail(error: GradatimError) -> NoReturn:

@@ -34,6 +34,9 @@ def train(
     recipe: Annotated[Path | None, typer.Option(help="YAML of the four timelines.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights and order.")] = 0,
     batch_blocks: Annotated[int, typer.Option(help="Blocks in one step.")] = 16,
+    threads: Annotated[
+        int | None, typer.Option(help="Of one operation [one, or all for a large network].")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train one run; the same command again goes on where it was killed.
@@ -48,6 +51,7 @@ def train(
         recipe_file=recipe,
         seed=seed,
         batch_blocks=batch_blocks,
+        num_threads=threads,
         console=errors_console,
     )
     assert record.finish is not None

@@ -18,7 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -30,11 +30,12 @@ import torch
 
 from gradatim.compute import num_matmul_parameters
 from gradatim.cores import num_usable_cores
-from gradatim.errors import GradatimError, SpecError, from_os_error
+from gradatim.errors import GradatimError, SpecError, StoppedError, from_os_error
 from gradatim.record.spec import RunSpec, run_id
 from gradatim.study.folder import run_name
 from gradatim.study.single import run
 from gradatim.train.device import limit_threads, own_device
+from gradatim.train.stopping import asked_to_stop
 
 ONE_THREAD_PARAMETERS = 12e6
 """Above this many parameters a run gets all cores to itself."""
@@ -46,7 +47,8 @@ _REASON_CHARACTERS = 2000
 _PIPE_BYTES = 2**16
 _END_SECONDS = 10
 
-EventKind = Literal["started", "progress", "finished", "failed"]
+EventKind = Literal["started", "progress", "finished", "failed", "stopped"]
+_ENDS: tuple[EventKind, ...] = ("finished", "failed", "stopped")
 OnEvent = Callable[["JobEvent"], None]
 Train = Callable[..., object]
 """What a process does with its job; called like `gradatim.study.single.run`."""
@@ -74,7 +76,7 @@ class JobEvent:
     """What became of a job just now.
 
     Attributes:
-        kind: `started`, `progress`, `finished` or `failed`.
+        kind: `started`, `progress`, `finished`, `failed`, or `stopped` where that was asked.
         progress: compute charged over budget, 0 to 1.
         loss_nats: of the last batch, where there was one.
         reason: why it failed.
@@ -105,11 +107,12 @@ def run_locally(
     Raises:
         SpecError: fewer than one process.
         KeyboardInterrupt: after the running processes were ended; their checkpoints stay.
+        StoppedError: by SIGTERM, likewise, after each has written a checkpoint.
     """
     slots, threads = machine_slots(num_processes)
     ordered = sorted(jobs, key=lambda job: -job.spec.budget_flops)
-    wide = [job for job in ordered if _wants_all_cores(job)]
-    narrow = [job for job in ordered if not _wants_all_cores(job)]
+    wide = [job for job in ordered if _wants_all_cores(job.spec)]
+    narrow = [job for job in ordered if not _wants_all_cores(job.spec)]
     _Pool(1, slots * threads, on_event, train).run(wide)
     _Pool(slots, threads, on_event, train).run(narrow)
 
@@ -139,9 +142,18 @@ def machine_slots(num_processes: int | None = None) -> tuple[int, int]:
     return slots, max(1, num_cores // slots)
 
 
-def _wants_all_cores(job: Job) -> bool:
+def suitable_threads(spec: RunSpec) -> int:
+    """Threads with which a run that is alone on this machine is quickest, or near it.
+
+    A small network is done with an operation before a second thread has begun, and threads that
+    wait burn the processor; an accelerator's process has little to do.
+    """
+    return num_usable_cores() if _wants_all_cores(spec) else 1
+
+
+def _wants_all_cores(spec: RunSpec) -> bool:
     has_gpu = torch.cuda.is_available()
-    return not has_gpu and num_matmul_parameters(job.spec.shape) > ONE_THREAD_PARAMETERS
+    return not has_gpu and num_matmul_parameters(spec.shape) > ONE_THREAD_PARAMETERS
 
 
 class _Pool:
@@ -155,21 +167,32 @@ class _Pool:
         self._on_event = on_event
         self._train = train
         self._running: dict[Connection, _Worker] = {}
+        self._is_asked_to_stop = False
 
     def run(self, jobs: Sequence[Job]) -> None:
         waiting = list(jobs)
         try:
-            while waiting or self._running:
-                while waiting and self._free_slots:
-                    self._start(waiting.pop(0), self._free_slots.pop())
-                for ready in connection.wait(list(self._running)):
-                    assert isinstance(ready, Connection)
-                    self._hear(ready)
+            with asked_to_stop(self._ask_to_stop):
+                while self._running or (waiting and not self._is_asked_to_stop):
+                    while waiting and self._free_slots and not self._is_asked_to_stop:
+                        self._start(waiting.pop(0), self._free_slots.pop())
+                    for ready in connection.wait(list(self._running)):
+                        assert isinstance(ready, Connection)
+                        self._hear(ready)
+                if self._is_asked_to_stop:
+                    raise StoppedError(
+                        f"stopped, as was asked, with {len(waiting)} runs not begun",
+                        remedy="The same command goes on where it was",
+                    )
         finally:
-            for worker in self._running.values():
-                worker.process.terminate()
+            self._ask_to_stop()
             for worker in self._running.values():
                 worker.end()
+
+    def _ask_to_stop(self) -> None:
+        self._is_asked_to_stop = True
+        for worker in list(self._running.values()):
+            worker.process.terminate()
 
     def _start(self, job: Job, slot: int) -> None:
         ours, theirs = self._context.Pipe(duplex=False)
@@ -180,12 +203,18 @@ class _Pool:
             process.start()
         theirs.close()
         self._running[ours] = _Worker(job, slot, process, ours)
+        if self._is_asked_to_stop:  # just now, so this one was not told
+            process.terminate()
         self._on_event(JobEvent("started", job))
 
     def _hear(self, ready: Connection) -> None:
         worker = self._running[ready]
         for event in worker.events():
-            if event.kind in ("finished", "failed"):
+            if (
+                self._is_asked_to_stop and event.kind == "failed"
+            ):  # it was asked before it could listen
+                event = replace(event, kind="stopped")
+            if event.kind in _ENDS:
                 del self._running[ready]
                 worker.end()
                 self._free_slots.append(worker.slot)
@@ -271,7 +300,10 @@ def _work(train: Train, job: Job, slot: int, num_threads: int, study: Connection
         limit_threads(num_threads)
         if num_devices := torch.cuda.device_count():
             own_device(slot % num_devices)  # more processes than devices share them, as was asked
-        train(job.spec, job.folder, on_progress=tell_progress)
+        with asked_to_stop() as is_stopping:
+            train(job.spec, job.folder, on_progress=tell_progress, is_stopping=is_stopping)
+    except StoppedError:
+        _tell(study, "stopped")
     except GradatimError as error:
         _tell(study, "failed", reason=str(error))
     except OSError as error:

@@ -63,5 +63,7 @@ class StudyProgress:
         count = f"[{self._num_ended}/{self._num_jobs}]"
         if event.kind == "failed":
             self._console.print(f"{count} {event.job}: failed", markup=False, style="red")
+        elif event.kind == "stopped":
+            self._console.print(f"{count} {event.job}: stopped", markup=False)
         elif not self._console.is_terminal:
             self._console.print(f"{count} {event.job}: done", markup=False)

@@ -37,7 +37,11 @@ def open_evaluator(spec: RunSpec) -> Evaluator:
 
 
 def run(
-    spec: RunSpec, folder: Path, *, on_progress: Callable[[float, float], None] | None = None
+    spec: RunSpec,
+    folder: Path,
+    *,
+    on_progress: Callable[[float, float], None] | None = None,
+    is_stopping: Callable[[], bool] | None = None,
 ) -> Record:
     """Train one run in `folder`, or go on where it was left; a finished one is returned at once.
 
@@ -45,7 +49,10 @@ def run(
         spec: the complete specification.
         folder: its run folder.
         on_progress: called with progress (0 to 1) and the last batch's loss in nats.
+        is_stopping: asked before every step; once it says so, the run stops after that step.
     """
     store = open_store(spec)
     evaluator = Evaluator(store, **spec.evaluation.model_dump(exclude={"num_points"}))
-    return train(spec, folder, store, evaluate=evaluator, on_progress=on_progress)
+    return train(
+        spec, folder, store, evaluate=evaluator, on_progress=on_progress, is_stopping=is_stopping
+    )

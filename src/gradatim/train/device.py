@@ -38,6 +38,21 @@ def limit_threads(num_threads: int) -> None:
 
 
 @contextmanager
+def limited_threads(num_threads: int) -> Iterator[None]:
+    """Likewise, while the block runs.
+
+    Raises:
+        SpecError: fewer than one thread.
+    """
+    before = torch.get_num_threads()
+    limit_threads(num_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def flushed_denormals() -> Iterator[None]:
     """Treat denormal floats as zero in this thread and those torch starts inside, where possible.
 

@@ -9,6 +9,7 @@ that was left alone.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 
 from gradatim.blocks.store import Store
 from gradatim.compute import default_peak_rate, forward_flops, num_parameters
-from gradatim.errors import NotFiniteError, RecordError, differences
+from gradatim.errors import NotFiniteError, RecordError, StoppedError, differences
 from gradatim.files import locked, naming, remove_partial
 from gradatim.model.network import Network
 from gradatim.record.read import Record, is_finished
@@ -71,6 +72,7 @@ def train(
     evaluate: Evaluate | None = None,
     on_progress: OnProgress | None = None,
     stop_after_steps: int | None = None,
+    is_stopping: Callable[[], bool] | None = None,
 ) -> Record:
     """Train one run in its folder, or go on where it was left; a finished one is returned at once.
 
@@ -81,12 +83,14 @@ def train(
         evaluate: called at the specification's fixed points with the network and the point.
         on_progress: called after every step with progress (0 to 1) and the batch's mean loss.
         stop_after_steps: write a checkpoint and return, unfinished, after this many steps.
+        is_stopping: asked before every step; once it says so, the run stops after that step.
 
     Raises:
         SpecError: the budget, shape, store and recipe do not fit together.
         MismatchError: the folder's run was started with something else; lists what differs.
         RecordError: another process is writing this run, or its files are damaged.
         NotFiniteError: the loss became infinite or not a number.
+        StoppedError: `is_stopping` said so; a checkpoint was written.
         TrainingError: another process of the run failed.
     """
     folder = Path(folder)
@@ -106,7 +110,7 @@ def train(
                 if layout.is_writer:
                     run.writer = stack.enter_context(run.open_record())
                     run.writer.truncate(run.offsets, run.hashes)
-            run.go(on_progress, stop_after_steps)
+            run.go(on_progress, stop_after_steps, is_stopping)
             layout.wait_for_all()
     return Record.read(folder)
 
@@ -161,6 +165,9 @@ class _Run:
         self.checkpoint_steps = (
             self.clock.checkpoint_steps(wanted.checkpoint_every_fraction) | self.kept_steps
         )
+        minutes = wanted.checkpoint_every_minutes
+        self.checkpoint_every_seconds = math.inf if minutes is None else 60 * minutes
+        self.checkpoint_due_seconds = time.monotonic() + self.checkpoint_every_seconds
         self.offsets: Mapping[str, int] = {}
         self.hashes: Mapping[str, str] = {}
 
@@ -177,21 +184,35 @@ class _Run:
 
     # From start to finish
 
-    def go(self, on_progress: OnProgress | None, stop_after_steps: int | None) -> None:
-        """Take the steps that are left, or `stop_after_steps` of them."""
+    def go(
+        self,
+        on_progress: OnProgress | None,
+        stop_after_steps: int | None,
+        is_stopping: Callable[[], bool] | None,
+    ) -> None:
+        """Take the steps that are left, or `stop_after_steps` of them, or until it is asked to."""
         last = self.clock.num_steps
         if stop_after_steps is not None:
             last = min(last, self.step + stop_after_steps)
         if self.step == 0:
             self._start()
         while self.step < last:
-            is_kept = self.step + 1 in self.checkpoint_steps or self.step + 1 == last
+            # The others go on until the one that writes leaves them.
+            is_last = bool(self.writer and is_stopping and is_stopping())
+            is_kept = is_last or self.step + 1 == last or self.step + 1 in self.checkpoint_steps
+            is_kept |= time.monotonic() >= self.checkpoint_due_seconds
             loss_nats = self._take_step(reads_norm=is_kept)
             self._evaluate(self.evaluation_points.get(self.step))
             if is_kept:
                 self._checkpoint()
             if on_progress:
                 on_progress(self.progress, loss_nats)
+            if is_last and self.step < last:
+                raise StoppedError(
+                    f"stopped after step {self.step} of {self.clock.num_steps}, as was asked",
+                    where=str(self.folder),
+                    remedy="The same command goes on from there",
+                )
         if self.step == self.clock.num_steps:
             self._finish()
 
@@ -325,6 +346,7 @@ class _Run:
             self.writer.append_timing(step=self.step, tokens=self.step * self.clock.tokens_per_step)
 
     def _checkpoint(self) -> None:
+        self.checkpoint_due_seconds = time.monotonic() + self.checkpoint_every_seconds
         if not self.writer:
             return
         self._note_time()

@@ -54,6 +54,7 @@ def train(
     recipe_file: Path | str | None = None,
     seed: int = 0,
     batch_blocks: int = 16,
+    num_threads: int | None = None,
     console: Console | None = None,
 ) -> Record:
     """Train one run; called again with the same arguments it goes on, or returns the record.
@@ -66,17 +67,24 @@ def train(
         recipe_file: YAML of the four timelines; uniform, next token, fixed network by default.
         seed: of initial weights and block order.
         batch_blocks: blocks in one step.
+        num_threads: of one operation; by default one for a small network, all usable cores for a
+            large one.
         console: shows a progress bar where it is a terminal.
+
+    Raises:
+        SpecError: a setting that cannot be meant; nothing was spent.
+        StoppedError: by SIGTERM, after a checkpoint; a second SIGTERM ends the process at once.
     """
     from gradatim.blocks.store import Store
     from gradatim.compute import rung_shape, training_flops
     from gradatim.recipe import Recipe
     from gradatim.record.spec import Operation, RunSpec
-    from gradatim.study.execute import Job, JobEvent
+    from gradatim.study.execute import Job, JobEvent, suitable_threads
     from gradatim.study.progress import StudyProgress
     from gradatim.study.single import run
-    from gradatim.train.device import kind_and_format
+    from gradatim.train.device import kind_and_format, limited_threads
     from gradatim.train.identity import store_reference
+    from gradatim.train.stopping import asked_to_stop
 
     store = Store.open(Path(store_path))
     recipe = Recipe.load(Path(recipe_file)) if recipe_file else Recipe.parse({}, where="recipe")
@@ -95,12 +103,17 @@ def train(
         operation=Operation(arm=recipe.data.kind),
     )
     job = Job(spec, Path(folder))
-    with StudyProgress([job], console or Console(quiet=True)) as progress:
+    with (
+        limited_threads(suitable_threads(spec) if num_threads is None else num_threads),
+        asked_to_stop() as is_stopping,
+        StudyProgress([job], console or Console(quiet=True)) as progress,
+    ):
         progress(JobEvent("started", job))
         return run(
             spec,
             job.folder,
             on_progress=lambda share, loss: progress(JobEvent("progress", job, share, loss)),
+            is_stopping=is_stopping,
         )
 
 
