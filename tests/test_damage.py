@@ -505,7 +505,7 @@ def test_a_run_in_the_place_of_another_is_seen(study: Path) -> None:
 
 
 def test_check_says_of_every_part_whether_it_is_whole(study: Path, stores: Path) -> None:
-    assert [c.error is None for c in verbs.check(study)] == [True] * 7 + [False]  # no such store
+    assert [c.error is None for c in verbs.check(study)] == [True] * 8 + [False]  # no such store
     one, _two = sorted((study / "runs").iterdir())
     flip(0.5)(one / "blocks.bin", one)
     damaged = [str(c.error) for c in verbs.check(study) if c.error is not None]

@@ -100,10 +100,11 @@ def _check_run(folder: Path) -> list[Checked]:
 
 def _check_study(folder: Path) -> list[Checked]:
     from gradatim.record.read import Record
-    from gradatim.study.folder import STUDY_INDEX, StudyIndex
+    from gradatim.study.folder import STUDY_FILE, STUDY_INDEX, StudyIndex, read_study_file
     from gradatim.study.single import open_store
 
     found = [_checked(folder / STUDY_INDEX, lambda: StudyIndex.read(folder))]
+    found.append(_checked(folder / STUDY_FILE, lambda: read_study_file(folder)))
     stores: dict[str, Record] = {}
     for run in sorted(folder.glob("runs/*/")):
         found += _check_run(run)
