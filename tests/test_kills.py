@@ -22,7 +22,7 @@ CHILD = Path(__file__).with_name("killing_child.py")
 NUM_KILLS = 50  # a verb
 MOST_SECONDS = 120.0
 # Clocks and what names a process or a machine differ; nothing else may.
-NOT_COMPARED = {"lock", ".lock", "timings.jsonl", "segments.jsonl", "study.yaml"}
+NOT_COMPARED = {"lock", ".lock", "timings.jsonl", "segments.jsonl", "study.yaml", "progress.json"}
 
 
 def start(verb: str, spec_file: Path, folder: Path) -> subprocess.Popen[str]:

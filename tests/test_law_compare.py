@@ -261,7 +261,7 @@ def test_an_arm_without_a_common_seed_cannot_be_judged() -> None:
 
 def test_a_study_of_the_baseline_alone_says_so() -> None:
     comparison = compare(make_study({}))
-    assert comparison.headline == "There is nothing to compare: only `uniform` was run."
+    assert comparison.headline == "There is nothing to compare: only `uniform` has finished runs."
     assert [noise.sd for noise in comparison.noise] == [None] * 3
 
 

@@ -59,12 +59,11 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Record]:
 
 def written(records: Sequence[Record], path: Path, **changes: object) -> str:
     settings: dict[str, object] = {
-        "comparison": compare(records),
+        "comparison": compare(records, missing=["staged, rung 1m, seed 0: out of memory"]),
         "laws": fit(records, num_bootstrap=4),
         "title": "Do easy levels first help?",
         "study_yaml": "name: synthetic\n",
         "feeding": feeding_of(ARMS),
-        "missing": ["staged, rung 1m, seed 0: out of memory"],
     }
     return report(records, path, **(settings | changes)).read_text(encoding="utf-8")  # type: ignore[arg-type]
 
@@ -180,7 +179,7 @@ def test_hostile_text_stays_text_everywhere(tmp_path: Path) -> None:
         title=EVIL,
         study_yaml=EVIL,
         feeding=feeding,
-        missing=[EVIL],
+        comparison=compare(hostile, missing=[EVIL]),
     )
     outline = Outline(html)
     assert not outline.of("img")
@@ -249,7 +248,7 @@ def test_a_study_of_one_arm_one_rung_one_seed_still_has_a_page(tmp_path: Path) -
     alone = write_study(
         tmp_path / "runs", arms={"uniform": ARMS["uniform"]}, rungs=RUNGS[:1], num_seeds=1, texts=()
     )
-    html = written(alone, tmp_path / "report.html", feeding=(), study_yaml=None, missing=())
+    html = written(alone, tmp_path / "report.html", feeding=(), study_yaml=None)
     text = Outline(html).text
     assert "There is nothing to compare" in text
     assert "Nothing is known about noise" in text

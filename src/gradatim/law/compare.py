@@ -64,6 +64,7 @@ def compare(
     baseline: str = "uniform",
     measure: str = "bits_per_byte",
     name: str = "all",
+    missing: Sequence[str] = (),
 ) -> Comparison:
     """Compare every arm with the baseline, and every method with its own controls.
 
@@ -76,6 +77,8 @@ def compare(
         baseline: the arm everything is compared with.
         measure: of the headline and of the compute ratio.
         name: which of the measure's values, such as `all` or `band/1`.
+        missing: a sentence for every run that is known to be missing, and why; begins as
+            `results.describe` does.
 
     Raises:
         FitError: no finished run of the baseline, or none that measured what is asked for.
@@ -119,7 +122,7 @@ def compare(
         effect_seen=_effect_seen(differences, arms, baseline, main),
         fed=tuple(study.fed()),
         same_blocks=tuple(same_blocks(results, rungs)),
-        missing=(*absent_runs(results, unfinished, rungs, main), *doubts),
+        missing=(*missing, *absent_runs(results, unfinished, rungs, main, missing), *doubts),
         conditions=tuple(changed_conditions(results)),
     )
     comparison = comparison.model_copy(update={"answer": tuple(answer(comparison))})

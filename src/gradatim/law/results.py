@@ -8,6 +8,7 @@ its name alone.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -249,14 +250,23 @@ def same_blocks(results: Mapping[Run, Result], rungs: Sequence[str]) -> Iterator
 
 
 def absent_runs(
-    results: Mapping[Run, Result], unfinished: set[Run], rungs: Sequence[str], measured: Measured
+    results: Mapping[Run, Result],
+    unfinished: set[Run],
+    rungs: Sequence[str],
+    measured: Measured,
+    known: Sequence[str],
 ) -> list[str]:
-    """A clause for every run that arms x rungs x seeds lack, or that has no finite final value."""
+    """A clause for every run that arms x rungs x seeds lack, or that has no finite final value.
+
+    Runs of which `known` says something already are left out.
+    """
     arms = sorted({arm for arm, _, _ in results})
     seeds = sorted({seed for _, _, seed in results})
     expected = {(arm, rung, seed) for arm in arms for rung in rungs for seed in seeds}
     clauses = []
     for run in sorted(expected | unfinished):
+        if any(re.match(rf"{re.escape(describe(run))}\b", text) for text in known):
+            continue
         if run in unfinished:
             clauses.append(f"{describe(run)} is unfinished")
         elif run not in results:

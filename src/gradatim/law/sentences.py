@@ -5,7 +5,7 @@ from __future__ import annotations
 from gradatim.law.comparison import Sentence
 
 SENTENCES = {
-    "nothing": "There is nothing to compare: only `{baseline}` was run.",
+    "nothing": "There is nothing to compare: only `{baseline}` has finished runs.",
     "resolved": "At equal compute, `{arm}` ended {gap} {way} than `{reference}` ({interval}), "
     "{over}.",
     "unresolved": "With {seeds} at {rungs} this study could not tell `{arm}` from `{reference}`: "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -40,7 +39,6 @@ def report(
     title: str | None = None,
     study_yaml: str | None = None,
     feeding: Sequence[dict[str, Any]] = (),
-    missing: Sequence[str] = (),
 ) -> Path:
     """Write the page to `path`, and its numbers to the folder `<stem>-data` beside it.
 
@@ -52,7 +50,6 @@ def report(
         title: the study's question or name.
         study_yaml: the study file, shown for reproduction.
         feeding: rows of arm, rung, progress, label, share: what was drawn when.
-        missing: one sentence for every run that failed or is not finished.
 
     Returns:
         The path written; the same arguments give the same bytes.
@@ -77,7 +74,7 @@ def report(
         number=partial(number, decimals=page_decimals(comparison)),
         arms={style.name: (place, style) for place, style in enumerate(arms.styles)},
         sections={
-            "answer": _answer(every, comparison, missing),
+            "answer": _answer(every, comparison),
             "results": key_results(comparison, tables, arms),
             "curves": curve_figures(comparison, tables, arms),
             "differences": difference_figures(comparison, tables, arms),
@@ -93,27 +90,16 @@ def report(
     )
 
 
-def _answer(
-    records: Sequence[Record], comparison: Comparison, missing: Sequence[str]
-) -> dict[str, Any]:
+def _answer(records: Sequence[Record], comparison: Comparison) -> dict[str, Any]:
     """The first sentence of the answer large, the others below, then the facts."""
     headline, *rest = (sentence.text for sentence in comparison.answer)
-    unknown = [text for text in comparison.missing if not _is_known(text, missing)]
     return {
         "headline": headline,
         "rest": rest,
         "findings": [found.text for found in comparison.findings if found.key != "missing"],
-        "missing": [*missing, *unknown],
+        "missing": comparison.missing,
         "facts": _facts(records, comparison),
     }
-
-
-def _is_known(text: str, others: Sequence[str]) -> bool:
-    """Whether another sentence is about the same run."""
-    run = re.match(r".*, seed \d+", text)
-    return run is not None and any(
-        re.match(rf"{re.escape(run.group())}\b", other) for other in others
-    )
 
 
 def _facts(records: Sequence[Record], comparison: Comparison) -> list[tuple[str, str]]:

@@ -127,8 +127,8 @@ def compare(folder: Path | str) -> Comparison:
     from gradatim.law.compare import compare as compare_records
     from gradatim.study.folder import read_study
 
-    records, _missing = read_study(Path(folder))
-    return compare_records(records)
+    records, missing = read_study(Path(folder))
+    return compare_records(records, missing=missing)
 
 
 def fit(folder: Path | str) -> list[LawFit]:
@@ -171,7 +171,7 @@ def report(folder: Path | str, path: Path | str | None = None) -> Path:
     index = StudyIndex.read(folder)
     records, missing = read_study(folder)
     store = open_store(records[0].spec)
-    comparison, laws = compare_records(records), fit_records(records)
+    comparison, laws = compare_records(records, missing=missing), fit_records(records)
     page = write_report(
         records,
         Path(path) if path else folder / "report.html",
@@ -180,7 +180,6 @@ def report(folder: Path | str, path: Path | str | None = None) -> Path:
         title=index.question or index.name,
         study_yaml=read_study_file(folder),
         feeding=feeding(records, store),
-        missing=missing,
     )
     data = page.with_name(f"{page.stem}-data")
     write_whole(data / "comparison.json", comparison.to_json())
