@@ -19,6 +19,7 @@ from gradatim.record.spec import read_spec, run_id
 from gradatim.study.feeding import feeding
 from gradatim.study.folder import (
     StudyIndex,
+    check_same_study,
     folder_name,
     read_study,
     run_folders,
@@ -90,7 +91,7 @@ def test_names_from_hell_train_and_are_read_back(world_store: Store, tmp_path: P
 # The baseline's other budgets
 
 
-def test_other_budgets_of_the_baseline_are_in_the_index_and_in_no_comparison(
+def test_other_budgets_of_the_baseline_are_in_the_index_and_give_the_ratio(
     world_store: Store, tmp_path: Path
 ) -> None:
     spec = small_study(world_store.path, baseline_budgets=[0.5, 2], seeds=2)
@@ -104,7 +105,10 @@ def test_other_budgets_of_the_baseline_are_in_the_index_and_in_no_comparison(
     assert (len(records), missing) == (8, [])
 
     whole = [record for record in records if record.spec.operation.budget_multiple == 1]
-    assert compare(records) == compare(whole)
+    found, alone = compare(records), compare(whole)
+    assert found.finals == alone.finals
+    assert [ratio.multiples for ratio in found.ratios] == [(0.5, 1.0, 2.0)]
+    assert alone.ratios == ()
     assert fit(records) == fit(whole)
     assert feeding(records, world_store) == feeding(whole, world_store)
 
@@ -179,3 +183,11 @@ def test_a_folder_has_one_study_at_a_time(world_store: Store, tmp_path: Path) ->
     ):
         run_study(small_study(world_store.path), world_store, tmp_path)
     assert not (tmp_path / "study.json").exists()
+
+
+def test_a_folder_belongs_to_one_study(tmp_path: Path) -> None:
+    first = StudyIndex("one", None, "cpu, float32", ())
+    first.write(tmp_path)
+    check_same_study(first, tmp_path)
+    with pytest.raises(MismatchError, match="another study lies there; expected one; got two"):
+        check_same_study(StudyIndex("two", None, "cpu, float32", ()), tmp_path)

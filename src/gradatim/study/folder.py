@@ -220,8 +220,8 @@ class StudyIndex:
             ) from None
 
 
-def check_device(index: StudyIndex, folder: Path) -> None:
-    """Refuse to go on with a study on another kind of device: all its runs would be other runs.
+def check_same_study(index: StudyIndex, folder: Path) -> None:
+    """Refuse another study's folder, and another kind of device, on which all runs would be others.
 
     Raises:
         MismatchError: naming both.
@@ -229,6 +229,14 @@ def check_device(index: StudyIndex, folder: Path) -> None:
     if not (folder / STUDY_INDEX).exists():
         return
     before = StudyIndex.read(folder)
+    if before.name != index.name:
+        raise MismatchError(
+            "another study lies there",
+            where=str(folder),
+            expected=before.name,
+            got=index.name,
+            remedy="Give a folder of its own with --out, or the study its old name",
+        )
     if before.device != index.device:
         raise MismatchError(
             "the study was begun on another kind of device or in another number format",

@@ -19,7 +19,7 @@ from gradatim.study.folder import (
     LOCK,
     RUNS,
     StudyIndex,
-    check_device,
+    check_same_study,
     folder_name,
     run_folders,
     study_lock,
@@ -84,7 +84,7 @@ def run_study(
             Job(run, there.get(run_id(run)) or folder / RUNS / folder_name(run)) for run in runs
         ]
         index = StudyIndex.of(spec.name, spec.question, [(job.spec, job.folder) for job in jobs])
-        check_device(index, folder)
+        check_same_study(index, folder)
         write_study_file(folder, spec.to_yaml())
         index.write(folder)
         return _run(index, jobs, folder, num_processes, console)
