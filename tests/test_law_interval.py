@@ -16,8 +16,10 @@ from gradatim.law.interval import (
     estimate,
     lent,
     mean_estimate,
+    paired_variance,
     residual_variance,
     t_factor,
+    wild_arms,
 )
 
 
@@ -110,6 +112,27 @@ def test_means_of_groups_pool_their_scatter() -> None:
 
 def test_the_factor_of_one_degree_of_freedom() -> None:
     assert t_factor(1) == pytest.approx(12.7062047)
+
+
+def test_an_arm_six_times_as_noisy_is_found_and_calm_ones_are_not() -> None:
+    random = np.random.default_rng(4)
+    found, accused = 0, 0
+    for _ in range(200):
+        rungs = [random.normal(0, 1, (4, 4)) for _ in range(2)]
+        accused += bool(wild_arms([table(rung) for rung in rungs]))
+        for rung in rungs:
+            rung[2] *= 6
+        wild = wild_arms([table(rung) for rung in rungs])
+        found += "arm2" in wild
+    assert found > 180
+    assert accused < 16  # four arms, each at 1 %
+    assert wild_arms([table(random.normal(0, 1, (2, 5)))]) == set()
+
+
+def test_pairs_alone_give_the_variance_of_a_run() -> None:
+    first, second = (dict(enumerate(v)) for v in ([0.3, -0.1, 0.4], [0.1, -0.2, 0.5]))
+    gaps = np.array([0.2, 0.1, -0.1])
+    assert paired_variance(first, second).value == pytest.approx(gaps.var(ddof=1) / 2)
 
 
 # Many claims

@@ -33,7 +33,9 @@ from gradatim.law.interval import (
     Variance,
     estimate,
     lent,
+    paired_variance,
     residual_variance,
+    wild_arms,
 )
 from gradatim.law.power import effect_seen
 from gradatim.law.ratio import RungLosses, ratio_of
@@ -119,6 +121,7 @@ def compare(
         differences=tuple(differences),
         ratios=tuple(ratio for ratio in ratios if ratio is not None),
         noise=tuple(study.noise(main)),
+        wild=study.wild(main),
         effect_seen=_effect_seen(differences, arms, baseline, main),
         fed=tuple(study.fed()),
         same_blocks=tuple(same_blocks(results, rungs)),
@@ -143,7 +146,7 @@ class _Study:
     at_other_budgets: Mapping[Place, Result]
     rungs: Sequence[str]
     baseline: str
-    _variances: dict[Measured, dict[str, Variance]] = field(default_factory=dict)
+    _known: dict[Measured, tuple[dict[str, Variance], set[str]]] = field(default_factory=dict)
 
     @property
     def measured(self) -> list[Measured]:
@@ -166,17 +169,36 @@ class _Study:
                 found.setdefault(multiple, {})[seed] = result.finals[measured]
         return found
 
-    def _variance_by_rung(self, measured: Measured) -> dict[str, Variance]:
-        if measured not in self._variances:
+    def _scatter(self, measured: Measured) -> tuple[dict[str, Variance], set[str]]:
+        """Variance of a run by rung, of arms that are alike, and which arms are wilder."""
+        if measured not in self._known:
             arms = dict.fromkeys(arm for arm, _, _ in self.results)
-            found = []
+            tables = []
             for rung in self.rungs:
-                table = {arm: self._values(arm, rung, measured) for arm in arms}
+                table = {arm: v for arm in arms if (v := self._values(arm, rung, measured))}
                 at_multiples = self._at_multiples(rung, measured)
-                table |= {f"{m:g} budgets": by_seed for m, by_seed in at_multiples.items()}
-                found.append(residual_variance(table))
-            self._variances[measured] = dict(zip(self.rungs, lent(found), strict=True))
-        return self._variances[measured]
+                tables.append(table | {f"{m!r} budgets": v for m, v in at_multiples.items()})
+            wild = wild_arms(tables)
+            calm = [{arm: v for arm, v in each.items() if arm not in wild} for each in tables]
+            found = dict(zip(self.rungs, lent([*map(residual_variance, calm)]), strict=True))
+            self._known[measured] = found, wild
+        return self._known[measured]
+
+    def _variances_of(self, arm: str, reference: str, measured: Measured) -> dict[str, Variance]:
+        """Variance of a run by rung, as it counts for a difference of these two arms."""
+        variances, wild = self._scatter(measured)
+        if not wild & {arm, reference}:
+            return variances
+        own = [
+            paired_variance(*(self._values(each, rung, measured) for each in (arm, reference)))
+            for rung in self.rungs
+        ]
+        return dict(zip(self.rungs, lent(own), strict=True))
+
+    def wild(self, measured: Measured) -> tuple[str, ...]:
+        """Arms that are noisier than the others."""
+        known = dict.fromkeys(arm for arm, _, _ in self.results)
+        return tuple(arm for arm in known if arm in self._scatter(measured)[1])
 
     def _chance(self, measured: Measured) -> float | None:
         chances = (result.chances.get(measured) for result in self.results.values())
@@ -200,7 +222,7 @@ class _Study:
                     )
 
     def noise(self, measured: Measured) -> Iterator[Noise]:
-        for rung, variance in self._variance_by_rung(measured).items():
+        for rung, variance in self._scatter(measured)[0].items():
             is_known = variance.degrees_of_freedom > 0
             yield Noise(
                 rung=rung,
@@ -230,17 +252,18 @@ class _Study:
             rung: self._blocks(arm, reference, rung, seeds, measured)
             for rung, seeds in by_rung.items()
         }
+        variances = self._variances_of(arm, reference, measured)
         rungs = [
             RungDifference(
                 rung=rung,
                 seeds=tuple(by_seed),
                 by_seed=tuple(by_seed.values()),
-                estimate=(found := self._estimate({rung: by_seed}, pairs, measured)),
+                estimate=(found := self._estimate({rung: by_seed}, pairs, variances, measured)),
                 verdict=_verdict(found, found.p_value, measured),
             )
             for rung, by_seed in by_rung.items()
         ]
-        overall = self._estimate(by_rung, pairs, measured) if by_rung else None
+        overall = self._estimate(by_rung, pairs, variances, measured) if by_rung else None
         return Difference(
             arm=arm,
             reference=reference,
@@ -256,10 +279,10 @@ class _Study:
         self,
         by_rung: Mapping[str, Mapping[int, float]],
         pairs: Mapping[str, Sequence[Pair]],
+        variances: Mapping[str, Variance],
         measured: Measured,
     ) -> Estimate:
         """The plain mean over rungs of paired differences, of which there are some at each."""
-        variances = self._variance_by_rung(measured)
         means = [math.fsum(by_seed.values()) / len(by_seed) for by_seed in by_rung.values()]
         share = 1 / len(by_rung) ** 2
         known = [variances[rung] for rung in by_rung]
@@ -298,7 +321,7 @@ class _Study:
     def ratio(self, arm: str, measured: Measured) -> ComputeRatio | None:
         """The arm's compute ratio to the baseline, where that was run at other budgets."""
         sign = -1.0 if measured[0] in HIGHER_IS_BETTER else 1.0
-        variances = self._variance_by_rung(measured)
+        variances = self._variances_of(arm, self.baseline, measured)
 
         def losses(values: Mapping[int, float]) -> dict[int, float]:
             return {seed: sign * value for seed, value in values.items()}

@@ -159,6 +159,7 @@ class Comparison(Result):
 
     Attributes:
         rungs: in order of size.
+        wild: arms that are noisier than the others, and so compared by their own pairs alone.
         effect_seen: of the headline measure, the effect seen in 4 of 5 studies of this size and
             noise; None without replication.
         missing: what could not be used, one clause each.
@@ -176,6 +177,7 @@ class Comparison(Result):
     differences: tuple[Difference, ...]
     ratios: tuple[ComputeRatio, ...]
     noise: tuple[Noise, ...]
+    wild: tuple[str, ...] = ()
     effect_seen: float | None
     fed: tuple[Fed, ...]
     same_blocks: tuple[SameBlocks, ...]

@@ -9,8 +9,9 @@ Satterthwaite (F. E. Satterthwaite, An approximate distribution of estimates of 
 components, 1946). How often such intervals hold the truth is simulated in
 `benchmarks/verdicts.py`.
 
-The model takes the arms of a rung to be alike in noise. It speaks about the rungs that were run,
-not about rungs in general.
+The model takes the arms of a rung to be alike in noise. An arm that is plainly noisier than the
+others (`wild_arms`) is therefore compared by its own pairs alone, and lends its noise to no other.
+An interval speaks about the rungs that were run, not about rungs in general.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from scipy import special
 
 CONFIDENCE = 0.95
 LEVEL = 1 - CONFIDENCE
+
+WILD_LEVEL = 0.01
+"""Of the test that calls an arm wild: seldom enough to cost the other arms no power."""
 
 _ROUNDING = 1e-9  # scatter below this share of the values is that of the arithmetic, not of seeds
 
@@ -128,6 +132,43 @@ def lent(variances: Sequence[Variance]) -> list[Variance]:
         return list(variances)
     pooled = math.fsum(each.value * each.degrees_of_freedom for each in variances) / total
     return [each if each.degrees_of_freedom else Variance(pooled, total) for each in variances]
+
+
+def wild_arms(rungs: Sequence[Mapping[str, BySeed]]) -> set[str]:
+    """Arms that scatter more around the mean of the others than the others do (an F-test).
+
+    Args:
+        rungs: values by seed, of every arm of each rung.
+    """
+    arms = {arm for table in rungs for arm in table}
+    wild = {arm for arm in arms if _wildness(arm, rungs) < WILD_LEVEL}
+    return wild if len(arms) - len(wild) > 1 else set()
+
+
+def _wildness(arm: str, rungs: Sequence[Mapping[str, BySeed]]) -> float:
+    """The p-value of the arm being no noisier than the others."""
+    own, expected = [], []
+    for table in rungs:
+        others = {other: by_seed for other, by_seed in table.items() if other != arm}
+        if arm not in table or len(others) < 2:
+            continue
+        seeds = sorted(set(table[arm]).intersection(*others.values()))
+        around = residual_variance({o: {s: v[s] for s in seeds} for o, v in others.items()})
+        if around.degrees_of_freedom:
+            means = [math.fsum(v[s] for v in others.values()) / len(others) for s in seeds]
+            gaps = np.array([table[arm][seed] for seed in seeds]) - means
+            own.append(Variance(float(gaps.var(ddof=1)), len(seeds) - 1))
+            expected.append(around.times(1 + 1 / len(others)))
+    if not own:
+        return 1.0
+    mine, theirs = Variance.of_sum(own), Variance.of_sum(expected)
+    ratio = mine.value / theirs.value
+    return float(special.fdtrc(mine.degrees_of_freedom, theirs.degrees_of_freedom, ratio))
+
+
+def paired_variance(first: BySeed, second: BySeed) -> Variance:
+    """Of a run, from the pairs of two arms alone: half the variance of their differences."""
+    return residual_variance({"first": first, "second": second})
 
 
 def t_factor(degrees_of_freedom: float) -> float:

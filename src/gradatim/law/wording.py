@@ -296,6 +296,8 @@ def _noise(comparison: Comparison) -> Iterator[Sentence]:
         unit=unit,
         degrees=f"{listing([f'{n.degrees_of_freedom:g}' for n in known])} degrees of freedom",
     )
+    if comparison.wild:
+        yield say("wild", arms=listing([f"`{arm}`" for arm in comparison.wild]))
     if comparison.effect_seen is not None:
         yield say("seen", effect=significant(comparison.effect_seen), unit=unit)
 
