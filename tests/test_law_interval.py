@@ -12,6 +12,7 @@ from scipy import stats
 
 from gradatim.law.claims import adjusted_p_values, holm
 from gradatim.law.interval import (
+    WILD,
     Variance,
     estimate,
     lent,
@@ -19,7 +20,7 @@ from gradatim.law.interval import (
     paired_variance,
     residual_variance,
     t_factor,
-    wild_arms,
+    wildness,
 )
 
 
@@ -119,14 +120,15 @@ def test_an_arm_six_times_as_noisy_is_found_and_calm_ones_are_not() -> None:
     found, accused = 0, 0
     for _ in range(200):
         rungs = [random.normal(0, 1, (4, 4)) for _ in range(2)]
-        accused += bool(wild_arms([table(rung) for rung in rungs]))
+        accused += any(
+            wildness(f"arm{a}", [table(rung) for rung in rungs]) < WILD for a in range(4)
+        )
         for rung in rungs:
             rung[2] *= 6
-        wild = wild_arms([table(rung) for rung in rungs])
-        found += "arm2" in wild
+        found += wildness("arm2", [table(rung) for rung in rungs]) < WILD
     assert found > 180
     assert accused < 16  # four arms, each at 1 %
-    assert wild_arms([table(random.normal(0, 1, (2, 5)))]) == set()
+    assert wildness("arm0", [table(random.normal(0, 1, (2, 5)))]) == 1
 
 
 def test_pairs_alone_give_the_variance_of_a_run() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from gradatim.errors import FitError
 from gradatim.law.claims import adjusted_p_values, holm
@@ -29,13 +30,15 @@ from gradatim.law.comparison import (
 )
 from gradatim.law.interval import (
     LEVEL,
+    VERY_WILD,
+    WILD,
     Estimate,
     Variance,
     estimate,
     lent,
     paired_variance,
     residual_variance,
-    wild_arms,
+    wildness,
 )
 from gradatim.law.power import effect_seen
 from gradatim.law.ratio import RungLosses, ratio_of
@@ -178,8 +181,12 @@ class _Study:
                 table = {arm: v for arm in arms if (v := self._values(arm, rung, measured))}
                 at_multiples = self._at_multiples(rung, measured)
                 tables.append(table | {f"{m!r} budgets": v for m, v in at_multiples.items()})
-            wild = wild_arms(tables)
-            calm = [{arm: v for arm, v in each.items() if arm not in wild} for each in tables]
+            wildness_of = {arm: wildness(arm, tables) for arm in dict.fromkeys(chain(*tables))}
+            wild = {arm for arm, p_value in wildness_of.items() if p_value < WILD}
+            left_out = {arm for arm in wild if wildness_of[arm] < VERY_WILD}
+            if len(wildness_of) - len(left_out) < 2:
+                left_out = set()
+            calm = [{arm: v for arm, v in each.items() if arm not in left_out} for each in tables]
             found = dict(zip(self.rungs, lent([*map(residual_variance, calm)]), strict=True))
             self._known[measured] = found, wild
         return self._known[measured]

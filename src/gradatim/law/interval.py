@@ -10,7 +10,8 @@ components, 1946). How often such intervals hold the truth is simulated in
 `benchmarks/verdicts.py`.
 
 The model takes the arms of a rung to be alike in noise. An arm that is plainly noisier than the
-others (`wild_arms`) is therefore compared by its own pairs alone, and lends its noise to no other.
+others (`wildness`) is therefore compared by its own pairs alone; where there is next to no doubt it
+lends its noise to no other. (Leaving out whatever looks noisiest makes the others look too calm.)
 An interval speaks about the rungs that were run, not about rungs in general.
 """
 
@@ -28,8 +29,11 @@ from scipy import special
 CONFIDENCE = 0.95
 LEVEL = 1 - CONFIDENCE
 
-WILD_LEVEL = 0.01
-"""Of the test that calls an arm wild: seldom enough to cost the other arms no power."""
+WILD = 0.01
+"""An arm whose scatter is as improbable as this is compared by its own pairs."""
+
+VERY_WILD = 0.001
+"""An arm whose scatter is as improbable as this is left out of the noise of the others."""
 
 _ROUNDING = 1e-9  # scatter below this share of the values is that of the arithmetic, not of seeds
 
@@ -134,19 +138,12 @@ def lent(variances: Sequence[Variance]) -> list[Variance]:
     return [each if each.degrees_of_freedom else Variance(pooled, total) for each in variances]
 
 
-def wild_arms(rungs: Sequence[Mapping[str, BySeed]]) -> set[str]:
-    """Arms that scatter more around the mean of the others than the others do (an F-test).
+def wildness(arm: str, rungs: Sequence[Mapping[str, BySeed]]) -> float:
+    """The p-value of an arm scattering no more around the mean of the others than they do (F-test).
 
     Args:
         rungs: values by seed, of every arm of each rung.
     """
-    arms = {arm for table in rungs for arm in table}
-    wild = {arm for arm in arms if _wildness(arm, rungs) < WILD_LEVEL}
-    return wild if len(arms) - len(wild) > 1 else set()
-
-
-def _wildness(arm: str, rungs: Sequence[Mapping[str, BySeed]]) -> float:
-    """The p-value of the arm being no noisier than the others."""
     own, expected = [], []
     for table in rungs:
         others = {other: by_seed for other, by_seed in table.items() if other != arm}

@@ -46,7 +46,7 @@ SENTENCES = {
     "noise": "Once what its arm and its seed do is taken out, a run scatters by {sds} {unit} "
     "(standard deviation; {degrees}).",
     "wild": "{arms} scattered more than the other arms (F-test, p < 0.01): compared by the pairs "
-    "with it alone, and left out of the noise of the others.",
+    "with it alone.",
     "noise_unknown": "Nothing is known about noise: that takes two arms with at least two seeds in "
     "common, three for a claim.",
     "seen": "In 4 of 5 studies of this size and noise an effect of {effect} {unit} on the mean "
