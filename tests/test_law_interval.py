@@ -15,18 +15,17 @@ from gradatim.law.interval import (
     WILD,
     Variance,
     estimate,
-    lent,
     mean_estimate,
-    paired_variance,
     residual_variance,
     t_factor,
+    weighted,
     wildness,
 )
 
 
-def table(values: np.ndarray) -> dict[str, dict[int, float]]:
+def table(values: np.ndarray) -> list[dict[int, float]]:
     """Arms x seeds as the residual is asked for."""
-    return {f"arm{a}": dict(enumerate(row.tolist())) for a, row in enumerate(values)}
+    return [dict(enumerate(row.tolist())) for row in values]
 
 
 def test_two_arms_give_the_paired_t_test_of_the_textbook() -> None:
@@ -52,12 +51,11 @@ def test_the_residual_of_a_table_by_hand() -> None:
 def test_a_missing_run_leaves_the_others_their_residual() -> None:
     values = np.random.default_rng(0).normal(size=(4, 3))
     whole = table(values)
-    lacking = {arm: dict(by_seed) for arm, by_seed in whole.items()}
-    del lacking["arm3"][2]
+    lacking = [dict(by_seed) for by_seed in whole]
+    del lacking[3][2]
     assert residual_variance(lacking).degrees_of_freedom == 5
-    alone = residual_variance({arm: whole[arm] for arm in ("arm0", "arm1", "arm2")})
-    other = {**{arm: whole[arm] for arm in ("arm0", "arm1", "arm2")}, "arm3": {0: 7.0}}
-    assert residual_variance(other).value == pytest.approx(alone.value)
+    alone, other = residual_variance(whole[:3]), residual_variance([*whole[:3], {0: 7.0}])
+    assert other.value == pytest.approx(alone.value)
 
 
 @given(st.lists(st.floats(-5, 5), min_size=3, max_size=3), st.floats(0.1, 10))
@@ -75,7 +73,7 @@ def test_seeds_that_all_say_the_same_tell_nothing_of_noise() -> None:
         assert variance.degrees_of_freedom == 0
         found = estimate(-0.3, variance, num_pairs=3, text=None)
         assert (found.low, found.p_value, found.excludes_zero) == (None, None, False)
-    assert residual_variance({"uniform": {0: 1.0}}).degrees_of_freedom == 0
+    assert residual_variance([{0: 1.0}]).degrees_of_freedom == 0
 
 
 def test_variances_of_a_sum_by_hand() -> None:
@@ -89,8 +87,31 @@ def test_variances_of_a_sum_by_hand() -> None:
 
 def test_a_rung_without_replication_borrows_the_scatter_of_the_others() -> None:
     known, unknown = Variance(2.0, 3), Variance(0.0, 0)
-    assert lent([known, unknown, Variance(5.0, 6)]) == [known, Variance(4.0, 9), Variance(5.0, 6)]
-    assert lent([unknown]) == [unknown]
+    found = weighted([known, unknown, Variance(5.0, 6)], [1.0, 1.0, 1.0])
+    assert found.value == pytest.approx(2 + 4 + 5)  # pooled (2 * 3 + 5 * 6) / 9
+    weights = (1 + 3 / 9, 1 + 6 / 9)
+    satterthwaite = found.value**2 / ((2 * weights[0]) ** 2 / 3 + (5 * weights[1]) ** 2 / 6)
+    assert found.degrees_of_freedom == pytest.approx(satterthwaite)
+    assert weighted([unknown], [1.0]).degrees_of_freedom == 0
+
+
+def test_what_is_borrowed_brings_no_degrees_of_freedom() -> None:
+    """Two rungs, one of them with a single seed: all that is known comes of one rung."""
+    for weight in (0.0, 1.0):
+        found = weighted([Variance(2.0, 1), Variance(0.0, 0)], [weight, 2.0])
+        assert found.value == pytest.approx(2 * (weight + 2))
+        assert found.degrees_of_freedom == pytest.approx(1)
+    random = np.random.default_rng(5)
+    held = []
+    for _ in range(1000):
+        gaps = [random.normal(size=2).mean(), random.normal()]
+        variance = Variance(float(random.normal(size=4).var(ddof=1)), 3)
+        seeds = weighted([variance, Variance(0.0, 0)], [1 / 2 / 4, 1 / 4])
+        found = estimate(sum(gaps) / 2, seeds, num_pairs=3, text=None)
+        assert found.low is not None
+        assert found.high is not None
+        held.append(found.low <= 0 <= found.high)
+    assert np.mean(held) == pytest.approx(0.95, abs=0.02)
 
 
 def test_text_widens_an_interval_and_says_by_how_much() -> None:
@@ -120,21 +141,15 @@ def test_an_arm_six_times_as_noisy_is_found_and_calm_ones_are_not() -> None:
     found, accused = 0, 0
     for _ in range(200):
         rungs = [random.normal(0, 1, (4, 4)) for _ in range(2)]
-        accused += any(
-            wildness(f"arm{a}", [table(rung) for rung in rungs]) < WILD for a in range(4)
-        )
+        tables = [table(rung) for rung in rungs]
+        accused += any(wildness(place, tables) < WILD for place in range(4))
         for rung in rungs:
             rung[2] *= 6
-        found += wildness("arm2", [table(rung) for rung in rungs]) < WILD
+        found += wildness(2, [table(rung) for rung in rungs]) < WILD
     assert found > 180
     assert accused < 16  # four arms, each at 1 %
-    assert wildness("arm0", [table(random.normal(0, 1, (2, 5)))]) == 1
-
-
-def test_pairs_alone_give_the_variance_of_a_run() -> None:
-    first, second = (dict(enumerate(v)) for v in ([0.3, -0.1, 0.4], [0.1, -0.2, 0.5]))
-    gaps = np.array([0.2, 0.1, -0.1])
-    assert paired_variance(first, second).value == pytest.approx(gaps.var(ddof=1) / 2)
+    assert wildness(0, [table(random.normal(0, 1, (2, 5)))]) == 1
+    assert wildness(0, [table(np.ones((4, 5)))]) == 1
 
 
 # Many claims

@@ -9,9 +9,8 @@ claims and corrected for nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 
 from gradatim.errors import FitError
 from gradatim.law.claims import adjusted_p_values, holm
@@ -32,16 +31,16 @@ from gradatim.law.interval import (
     LEVEL,
     VERY_WILD,
     WILD,
+    BySeed,
     Estimate,
     Variance,
     estimate,
-    lent,
-    paired_variance,
     residual_variance,
+    weighted,
     wildness,
 )
 from gradatim.law.power import effect_seen
-from gradatim.law.ratio import RungLosses, ratio_of
+from gradatim.law.ratio import Ratio, RungLosses, ratio_of
 from gradatim.law.results import (
     BALANCED,
     Measured,
@@ -175,20 +174,20 @@ class _Study:
     def _scatter(self, measured: Measured) -> tuple[dict[str, Variance], set[str]]:
         """Variance of a run by rung, of arms that are alike, and which arms are wilder."""
         if measured not in self._known:
-            arms = dict.fromkeys(arm for arm, _, _ in self.results)
-            tables = []
+            arms = list(dict.fromkeys(arm for arm, _, _ in self.results))
+            multiples = sorted({multiple for multiple, _, _ in self.at_other_budgets})
+            tables: list[list[BySeed]] = []
             for rung in self.rungs:
-                table = {arm: v for arm in arms if (v := self._values(arm, rung, measured))}
                 at_multiples = self._at_multiples(rung, measured)
-                tables.append(table | {f"{m!r} budgets": v for m, v in at_multiples.items()})
-            wildness_of = {arm: wildness(arm, tables) for arm in dict.fromkeys(chain(*tables))}
-            wild = {arm for arm, p_value in wildness_of.items() if p_value < WILD}
-            left_out = {arm for arm in wild if wildness_of[arm] < VERY_WILD}
-            if len(wildness_of) - len(left_out) < 2:
-                left_out = set()
-            calm = [{arm: v for arm, v in each.items() if arm not in left_out} for each in tables]
-            found = dict(zip(self.rungs, lent([*map(residual_variance, calm)]), strict=True))
-            self._known[measured] = found, wild
+                row = [self._values(arm, rung, measured) for arm in arms]
+                tables.append([*row, *(at_multiples.get(multiple, {}) for multiple in multiples)])
+            chances = [wildness(place, tables) for place in range(len(tables[0]))]
+            calm = [place for place, chance in enumerate(chances) if chance >= VERY_WILD]
+            if len(calm) < 2:
+                calm = list(range(len(chances)))
+            found = [residual_variance([row[place] for place in calm]) for row in tables]
+            wild = {arm for arm, chance in zip(arms, chances, strict=False) if chance < WILD}
+            self._known[measured] = dict(zip(self.rungs, found, strict=True)), wild
         return self._known[measured]
 
     def _variances_of(self, arm: str, reference: str, measured: Measured) -> dict[str, Variance]:
@@ -196,11 +195,10 @@ class _Study:
         variances, wild = self._scatter(measured)
         if not wild & {arm, reference}:
             return variances
-        own = [
-            paired_variance(*(self._values(each, rung, measured) for each in (arm, reference)))
+        return {
+            rung: residual_variance([self._values(a, rung, measured) for a in (arm, reference)])
             for rung in self.rungs
-        ]
-        return dict(zip(self.rungs, lent(own), strict=True))
+        }
 
     def wild(self, measured: Measured) -> tuple[str, ...]:
         """Arms that are noisier than the others."""
@@ -292,16 +290,10 @@ class _Study:
         """The plain mean over rungs of paired differences, of which there are some at each."""
         means = [math.fsum(by_seed.values()) / len(by_seed) for by_seed in by_rung.values()]
         share = 1 / len(by_rung) ** 2
-        known = [variances[rung] for rung in by_rung]
-        seeds = Variance(0.0, 0.0)
-        if all(variance.degrees_of_freedom for variance in known):
-            seeds = Variance.of_sum(
-                variance.times(2 * share / len(by_seed))
-                for variance, by_seed in zip(known, by_rung.values(), strict=True)
-            )
+        weights = [2 * share / len(by_rung[rung]) if rung in by_rung else 0.0 for rung in variances]
         return estimate(
             math.fsum(means) / len(means),
-            seeds,
+            weighted(list(variances.values()), weights),
             num_pairs=sum(map(len, by_rung.values())),
             text=text_variance([pairs[rung] for rung in by_rung], self._slices(measured)),
         )
@@ -341,11 +333,16 @@ class _Study:
             if mine and len(budgets) > 1:
                 at_budgets = {m: losses(values) for m, values in budgets.items()}
                 by_rung[rung] = RungLosses(losses(mine), at_budgets, variances[rung])
-        overall = ratio_of(list(by_rung.values())) if by_rung else None
+
+        def read(rungs: Collection[str]) -> Ratio | None:
+            lenders = [variances[rung] for rung in self.rungs if rung not in rungs]
+            return ratio_of([by_rung[rung] for rung in rungs], lenders)
+
+        overall = read(by_rung) if by_rung else None
         if overall is None:
             return None
         multiples = set.intersection(*(set(rung.baseline) for rung in by_rung.values()))
-        alone = {rung: ratio_of([each]) for rung, each in by_rung.items()}
+        alone = {rung: read([rung]) for rung in by_rung}
         return ComputeRatio(
             arm=arm,
             reference=self.baseline,

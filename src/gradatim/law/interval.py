@@ -18,7 +18,7 @@ An interval speaks about the rungs that were run, not about rungs in general.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,7 +99,7 @@ class Variance:
 NOTHING_KNOWN = Variance(0.0, 0.0)
 
 
-def residual_variance(arms: Mapping[str, BySeed]) -> Variance:
+def residual_variance(arms: Collection[BySeed]) -> Variance:
     """Variance of a run within a rung, the effects of its arm and of its seed taken out.
 
     Runs that are missing are left out of a least-squares fit. Nothing is known where no seed is
@@ -108,10 +108,10 @@ def residual_variance(arms: Mapping[str, BySeed]) -> Variance:
     Args:
         arms: values by seed, of every arm of one rung.
     """
-    seeds = sorted({seed for by_seed in arms.values() for seed in by_seed})
+    seeds = sorted({seed for by_seed in arms for seed in by_seed})
     runs = [
         (a, seeds.index(seed), value)
-        for a, by_seed in enumerate(arms.values())
+        for a, by_seed in enumerate(arms)
         for seed, value in by_seed.items()
     ]
     if len(runs) < 2:
@@ -129,43 +129,50 @@ def residual_variance(arms: Mapping[str, BySeed]) -> Variance:
     return Variance(squares / degrees_of_freedom, degrees_of_freedom)
 
 
-def lent(variances: Sequence[Variance]) -> list[Variance]:
-    """A rung whose runs are not replicated borrows the scatter of the others, pooled."""
+def weighted(variances: Sequence[Variance], weights: Sequence[float]) -> Variance:
+    """Of a weighted sum over rungs; a rung without replication borrows the others' pooled scatter.
+
+    What is borrowed moves with its lenders, so it adds to their weights and brings no degrees of
+    freedom of its own. A rung of weight 0 only lends.
+    """
     total = math.fsum(each.degrees_of_freedom for each in variances)
     if total == 0:
-        return list(variances)
-    pooled = math.fsum(each.value * each.degrees_of_freedom for each in variances) / total
-    return [each if each.degrees_of_freedom else Variance(pooled, total) for each in variances]
+        return NOTHING_KNOWN
+    pairs = list(zip(variances, weights, strict=True))
+    borrowed = math.fsum(weight for each, weight in pairs if each.degrees_of_freedom == 0)
+    return Variance.of_sum(
+        each.times(weight + borrowed * each.degrees_of_freedom / total)
+        for each, weight in pairs
+        if each.degrees_of_freedom
+    )
 
 
-def wildness(arm: str, rungs: Sequence[Mapping[str, BySeed]]) -> float:
+def wildness(place: int, rungs: Sequence[Sequence[BySeed]]) -> float:
     """The p-value of an arm scattering no more around the mean of the others than they do (F-test).
 
     Args:
-        rungs: values by seed, of every arm of each rung.
+        place: of the arm.
+        rungs: values by seed, of every arm of each rung in the same order, empty where it was not run.
     """
     own, expected = [], []
-    for table in rungs:
-        others = {other: by_seed for other, by_seed in table.items() if other != arm}
-        if arm not in table or len(others) < 2:
+    for arms in rungs:
+        others = [by_seed for other, by_seed in enumerate(arms) if other != place and by_seed]
+        if not arms[place] or len(others) < 2:
             continue
-        seeds = sorted(set(table[arm]).intersection(*others.values()))
-        around = residual_variance({o: {s: v[s] for s in seeds} for o, v in others.items()})
+        seeds = sorted(set(arms[place]).intersection(*others))
+        around = residual_variance([{seed: v[seed] for seed in seeds} for v in others])
         if around.degrees_of_freedom:
-            means = [math.fsum(v[s] for v in others.values()) / len(others) for s in seeds]
-            gaps = np.array([table[arm][seed] for seed in seeds]) - means
+            means = [math.fsum(v[seed] for v in others) / len(others) for seed in seeds]
+            gaps = np.array([arms[place][seed] for seed in seeds]) - means
             own.append(Variance(float(gaps.var(ddof=1)), len(seeds) - 1))
             expected.append(around.times(1 + 1 / len(others)))
     if not own:
         return 1.0
     mine, theirs = Variance.of_sum(own), Variance.of_sum(expected)
+    if mine.degrees_of_freedom == 0:
+        return 1.0
     ratio = mine.value / theirs.value
     return float(special.fdtrc(mine.degrees_of_freedom, theirs.degrees_of_freedom, ratio))
-
-
-def paired_variance(first: BySeed, second: BySeed) -> Variance:
-    """Of a run, from the pairs of two arms alone: half the variance of their differences."""
-    return residual_variance({"first": first, "second": second})
 
 
 def t_factor(degrees_of_freedom: float) -> float:

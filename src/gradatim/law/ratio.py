@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradatim.law.interval import BySeed, Values, Variance, t_factor
+from gradatim.law.interval import BySeed, Values, Variance, t_factor, weighted
 
 _NUM_TRIED = 401
 
@@ -57,10 +57,14 @@ class Ratio:
     reach: tuple[float, float]
 
 
-def ratio_of(rungs: Sequence[RungLosses]) -> Ratio | None:
+def ratio_of(rungs: Sequence[RungLosses], lenders: Sequence[Variance] = ()) -> Ratio | None:
     """The one ratio for all these rungs; None where it cannot be read.
 
     Needs a seed with which arm and baseline were run at every budget, and a second budget.
+
+    Args:
+        rungs: those read.
+        lenders: variances of other rungs, borrowed from where these are not replicated.
     """
     multiples = sorted(set.intersection(*(set(rung.baseline) for rung in rungs)))
     counts = [len(rung.seeds()) for rung in rungs]
@@ -75,7 +79,7 @@ def ratio_of(rungs: Sequence[RungLosses]) -> Ratio | None:
         arm = np.mean([rung.arm[seed] for seed in seeds])
         points = [np.mean([rung.baseline[m][seed] for seed in seeds]) for m in multiples]
         gaps += (arm - weights @ points) / len(rungs)
-    bound = _half_width(rungs, counts) * np.sqrt(1 + (weights**2).sum(axis=1))
+    bound = _half_width(rungs, counts, lenders) * np.sqrt(1 + (weights**2).sum(axis=1))
     most, least = _first_above_zero(gaps + bound, tried), _last_below_zero(gaps - bound, tried)
     middle = _first_above_zero(gaps, tried)
     return Ratio(
@@ -104,12 +108,13 @@ def lagrange_weights(points: Values, x: Values) -> Values:
     return weights
 
 
-def _half_width(rungs: Sequence[RungLosses], counts: Sequence[int]) -> float:
+def _half_width(
+    rungs: Sequence[RungLosses], counts: Sequence[int], lenders: Sequence[Variance]
+) -> float:
     """Of the mean over rungs of a mean over seeds, each with weight 1."""
-    variance = Variance.of_sum(
-        rung.variance.times(1 / count / len(rungs) ** 2)
-        for rung, count in zip(rungs, counts, strict=True)
-    )
+    weights = [1 / count / len(rungs) ** 2 for count in counts]
+    variances = [rung.variance for rung in rungs]
+    variance = weighted([*variances, *lenders], [*weights, *[0.0] * len(lenders)])
     if variance.degrees_of_freedom == 0:
         return math.inf
     return t_factor(variance.degrees_of_freedom) * math.sqrt(variance.value)

@@ -116,7 +116,7 @@ def difference_means(curves: Rows, baseline: str) -> Rows:
             arms.setdefault(row["arm"], {})[row["seed"]] = row["bits_per_byte"]
     rows = []
     for (rung, point), arms in places.items():
-        variance = residual_variance(arms)
+        variance = residual_variance(arms.values())
         for arm, values in arms.items():
             reference = arms.get(baseline, {})
             if arm == baseline or not (pairs := [s for s in values if s in reference]):
