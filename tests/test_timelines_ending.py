@@ -127,6 +127,19 @@ def test_the_shortest_runs_still_draw(num_draws: int) -> None:
         assert len(Counter(run(curriculum, num_draws, 1).tolist())) == num_draws
 
 
+def test_a_stage_whose_only_block_is_set_aside_draws_from_the_others() -> None:
+    labels = np.array(["a"] * 39 + ["c"])
+    few = BlockTable(
+        np.arange(40, dtype=np.uint32), {}, {"level": np.unique(labels, return_inverse=True)}
+    )
+    lone = [{"until": 0.5, "weights": {"c": 1}}, {"until": 1.0, "weights": {"a": 1}}]
+    spec = Stages.model_validate({"stages": lone, "even_ending_fraction": 0.5})
+    for seed in range(6):
+        drawn = run(make_curriculum(spec, few, num_draws=80, seed=seed), 80)
+        assert drawn[40:].tolist().count(39) <= 2
+        assert len(drawn) == 80
+
+
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, "half"])
 def test_an_ending_is_a_part_of_the_run(fraction: object) -> None:
     with pytest.raises(ValidationError):

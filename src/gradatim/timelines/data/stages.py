@@ -171,8 +171,8 @@ def staged_order(
     untils = [stage.until for stage in stages]
     durations_S = np.diff([0.0, *untils])
     asked_SL = np.array([[stage.weights.get(label, 0.0) for label in labels] for stage in stages])
-    totals_S = asked_SL.sum(axis=1)
-    asked_SL /= np.where(totals_S > 0, totals_S, 1.0)[:, None]
+    asked_SL[asked_SL.sum(axis=1) == 0] = num_blocks_L  # none of its labels' blocks are among these
+    asked_SL /= asked_SL.sum(axis=1)[:, None]
     weights_SL = asked_SL
     if spec.sample == "budget":
         _check_all_are_asked(spec, labels, asked_SL)
