@@ -75,6 +75,8 @@ def test_runs_without_blocks_or_with_other_ones_say_nothing() -> None:
     assert text_variance([[]], ["all"]) is None
     few, many = blocks(np.ones(4)), blocks(np.ones(6))
     assert text_variance([[(few, few), (many, many)]], ["all"]) is None
+    assert text_variance([[(few, few)], []], ["all"]) is None  # one rung without blocks
+    assert text_variance([[(blocks(np.ones(1)), blocks(np.zeros(1)))]], ["all"]) is None
     event = {"blocks": {"nats": [1.0, None], "bytes": [1, 1], "strata": [0, 0], "slices": {}}}
     assert Blocks.of(event) is None
     assert Blocks.of({}) is None

@@ -61,10 +61,11 @@ def text_variance(rungs: Sequence[Sequence[Pair]], names: Sequence[str]) -> Vari
         names: the slices whose plain mean was compared; most often one.
 
     Returns:
-        None where the runs did not keep their blocks, or not the same.
+        None where a rung's runs did not keep their blocks, or not the same, or where a slice has
+        too few to tell.
     """
     pairs = [pair for rung in rungs for pair in rung]
-    if not pairs or any(blocks is None for pair in pairs for blocks in pair):
+    if not pairs or not all(rungs):
         return None
     first = pairs[0][0]
     if any(len(blocks.bits) != len(first.bits) for pair in pairs for blocks in pair):
@@ -73,6 +74,8 @@ def text_variance(rungs: Sequence[Sequence[Pair]], names: Sequence[str]) -> Vari
         [np.mean([arm.bits - other.bits for arm, other in rung], axis=0) for rung in rungs], axis=0
     )
     parts = [_slice_variance(bits, first, first.slices[name]) for name in names]
+    if not all(part.degrees_of_freedom for part in parts):
+        return None
     return Variance.of_sum(part.times(1 / len(names) ** 2) for part in parts)
 
 
