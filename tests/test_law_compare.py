@@ -204,6 +204,73 @@ def test_arms_of_other_rates_differ_in_more_than_their_order() -> None:
     assert "order_alone" not in said
 
 
+def test_shares_read_last_are_told_only_where_both_arms_noted_them() -> None:
+    noted = {"level/a": 0.2, "level/b": 0.2, "level/c": 0.6}
+    baseline: dict[str, dict[str, float]] | None
+    for baseline, is_told in ((None, False), ({"level/a": 0.3, "level/b": 0.7}, True)):
+        fed = {
+            "ceiling": {"whole": noted, "last_quarter": noted},
+            "uniform": baseline and {"whole": baseline, "last_quarter": baseline},
+        }
+        records = [
+            make_record(
+                run_spec(arm, "20k", seed),
+                decaying(2.0 - 0.1 * (arm == "ceiling") + 0.001 * (seed % 2) * (arm == "ceiling")),
+                slices={"level/a": 0.1, "level/b": 0.2, "level/c": 0.001 * seed},
+                fed=fed[arm],
+            )
+            for arm in ("uniform", "ceiling")
+            for seed in range(3)
+        ]
+        texts = [s.text for s in compare(records).answer if s.key == "fed"]
+        assert bool(texts) is is_told
+        assert not is_told or "60 % of level c (`uniform` 0 %)" in texts[0]
+
+
+def test_the_mean_over_slices_is_named_by_its_own_kind() -> None:
+    """One level alone, but two sources: the plain mean is that over sources."""
+    records = [
+        make_record(
+            run_spec(arm, "20k", seed),
+            decaying(2.0 - 0.1 * (arm == "ceiling") + 0.001 * (seed % 2) * (arm == "ceiling")),
+            slices={"level/a": 0.0, "source/x": 0.1, "source/y": 0.001 * seed},
+        )
+        for arm in ("uniform", "ceiling")
+        for seed in range(3)
+    ]
+    (text,) = [s.text for s in compare(records).answer if s.key == "balanced"]
+    assert text.startswith("As the plain mean over sources,")
+
+
+def test_more_slices_than_are_named_are_counted() -> None:
+    shifts = dict.fromkeys((f"level/{level}" for level in "abcd"), 0.5)
+    records = [
+        make_record(
+            run_spec(arm, "20k", seed),
+            decaying(2.0 - 0.1 * (arm == "ceiling") + 0.001 * (seed % 2) * (arm == "ceiling")),
+            slices={name: shift * (arm == "ceiling") for name, shift in shifts.items()},
+        )
+        for arm in ("uniform", "ceiling")
+        for seed in range(4)
+    ]
+    (text,) = [s.text for s in compare(records).answer if s.key == "harm"]
+    assert " and 2 more (corrected for the 4 slices looked at)" in text
+
+
+def test_a_control_missing_at_a_rung_says_where_it_was_compared() -> None:
+    records = make_study({"ceiling": -0.05, "ceiling-shuffled": 0.0}, rungs=("20k", "50k"))
+    kept = [r for r in records if (r.spec.arm, r.spec.rung) != ("ceiling-shuffled", "50k")]
+    assert "Its shuffled control (compared at rung 20k alone) did worse" in compare(kept).headline
+    assert "alone" not in compare(records).headline
+
+
+def test_unequal_numbers_of_seeds_are_told_as_a_range() -> None:
+    records = make_study({"ceiling": 0.0})
+    gone = {("50k", 2), ("100k", 1), ("100k", 2)}
+    kept = [r for r in records if (r.spec.rung, r.spec.seed) not in gone]
+    assert compare(kept).headline.startswith("With 1 to 3 seeds at rungs 20k, 50k and 100k")
+
+
 # What is missing or refused
 
 

@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from gradatim.law.compare import compare
 from gradatim.law.comparison import Comparison, Difference, Sentence
 from gradatim.law.sentences import CLAIMS, SENTENCES
+from gradatim.law.wording import _rank_correlation
 from gradatim.recipe import Recipe
 from gradatim.record.read import Record
 from synthetic_records import make_record, run_spec
@@ -444,3 +446,9 @@ def test_of_several_methods_the_best_comes_first_and_the_others_are_named() -> N
     headline = compare(simulated(truth, 2)).headline
     assert headline.startswith("At equal compute, `stages` ended 0.0")
     assert "Other methods against `uniform`: `ceiling` worse, `other` not resolved." in headline
+
+
+def test_ties_share_their_rank() -> None:
+    left, right = [1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 0.0, 0.3]
+    assert _rank_correlation(left, right) == pytest.approx(stats.spearmanr(left, right).statistic)
+    assert _rank_correlation(left, [0.2] * 4) == 0

@@ -213,6 +213,14 @@ class Comparison(Result):
             and d.name.partition("/")[0] in kinds
         ]
 
+    def read_last(self, arm: str, name: str) -> float | None:
+        """Share of a slice in an arm's last quarter; None where it noted none of that kind."""
+        kind = name.partition("/")[0]
+        noted = {f.name: f.last_quarter for f in self.fed if f.arm == arm}
+        if not any(each.partition("/")[0] == kind for each in noted):
+            return None
+        return noted.get(name, 0.0)
+
     def methods(self) -> list[str]:
         """Arms that are neither the baseline nor a control."""
         return [a.name for a in self.arms if a.name != self.baseline and a.control is None]

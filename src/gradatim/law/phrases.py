@@ -16,7 +16,11 @@ def what_of(difference: Difference) -> str:
 
 def seeds_of(found: Difference) -> str:
     counts = sorted({len(rung.seeds) for rung in found.rungs})
-    return "1 seed" if counts == [1] else f"{' to '.join(map(str, counts))} seeds"
+    return (
+        "1 seed"
+        if counts == [1]
+        else f"{' to '.join(map(str, counts[:: len(counts) - 1 or 1]))} seeds"
+    )
 
 
 def rungs_of(found: Difference) -> str:

@@ -30,17 +30,16 @@ SENTENCES = {
     "{correlation}): gain and last reading cannot be told apart.",
     "balanced": "As the plain mean over {kinds}, each counted once, the difference is {difference} "
     "({interval}).",
-    "better_beaten": "Its {control} control did worse, by {gap} ({interval}), so {idea} has a part "
-    "in it.",
-    "better_superior": "Its {control} control did even better, by {gap} ({interval}), so the gain "
+    "better_beaten": "Its {control} did worse, by {gap} ({interval}), so {idea} has a part in it.",
+    "better_superior": "Its {control} did even better, by {gap} ({interval}), so the gain "
     "does not come of {idea}.",
-    "worse_beaten": "Its {control} control did even worse, by {gap} ({interval}), so {idea} is not "
+    "worse_beaten": "Its {control} did even worse, by {gap} ({interval}), so {idea} is not "
     "what hurt.",
-    "worse_superior": "Its {control} control did better than it, by {gap} ({interval}), so {idea} "
+    "worse_superior": "Its {control} did better than it, by {gap} ({interval}), so {idea} "
     "has a part in the harm.",
-    "open": "No difference from its {control} control is resolved ({difference}, {interval}), so "
+    "open": "No difference from its {control} is resolved ({difference}, {interval}), so "
     "whether {idea} has a part in it stays open.",
-    "control_unjudged": "Its {control} control cannot be judged.",
+    "control_unjudged": "Its {control} cannot be judged.",
     "no_controls": "It was run without controls, so its cause is open.",
     "others": "Other methods against `{baseline}`: {listed}.",
     "noise": "Once what its arm and its seed do is taken out, a run scatters by {sds} {unit} "
@@ -48,7 +47,7 @@ SENTENCES = {
     "wild": "{arms} scattered more than the other arms (F-test, p < 0.01): compared by the pairs "
     "with it alone.",
     "noise_unknown": "Nothing is known about noise: that takes two arms with at least two seeds in "
-    "common, three for a claim.",
+    "common.",
     "seen": "In 4 of 5 studies of this size and noise an effect of {effect} {unit} on the mean "
     "over rungs is resolved.",
     "text": "The choice of held-out text makes up {share} of the standard error of `{arm}` minus "

@@ -12,6 +12,8 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
+from scipy import stats
+
 from gradatim.law.comparison import (
     HIGHER_IS_BETTER,
     UNITS,
@@ -36,6 +38,7 @@ from gradatim.law.phrases import (
     size_of,
     what_of,
 )
+from gradatim.law.power import effect_seen
 from gradatim.law.sentences import say
 
 IDEAS: dict[ControlKind, str] = {
@@ -117,7 +120,7 @@ def effect(comparison: Comparison, found: Difference) -> Sentence:
         is_replicated = any(len(rung.seeds) > 1 for rung in found.rungs)
         return say("same_seeds" if is_replicated else "one_seed", **names, difference=difference)
     if found.verdict == "not resolved":
-        assert comparison.effect_seen is not None
+        assert overall.standard_error is not None
         reason = "which includes zero"
         if overall.excludes_zero:
             count = len(comparison.methods())
@@ -130,7 +133,13 @@ def effect(comparison: Comparison, found: Difference) -> Sentence:
             difference=difference,
             interval=interval_of(found),
             reason=reason,
-            effect=significant(comparison.effect_seen),
+            effect=significant(
+                effect_seen(
+                    overall.standard_error,
+                    overall.degrees_of_freedom,
+                    num_methods=len(comparison.methods()),
+                )
+            ),
         )
     over = rungs_of(found)
     if len(found.rungs) > 1:
@@ -167,7 +176,7 @@ def _where(comparison: Comparison, found: Difference) -> Iterator[Sentence]:
     kind, parts = _parts(comparison, found.arm)
     resolved = [d for d in parts if d.verdict in ("better", "worse") and d.overall]
     resolved.sort(key=lambda d: -abs(d.overall.mean if d.overall else 0.0))
-    harms, gains = ([d for d in resolved if d.verdict == v][:2] for v in ("worse", "better"))
+    harms, gains = ([d for d in resolved if d.verdict == v] for v in ("worse", "better"))
     key = "harm_and_gain" if harms and gains else "harm" if harms else "gain"
     if resolved:
         count = sum(len(comparison.slices(found.arm, each)) for each in (*SLICE_KINDS, "split"))
@@ -178,7 +187,7 @@ def _where(comparison: Comparison, found: Difference) -> Iterator[Sentence]:
         if balanced.overall is not None and balanced.overall.low is not None:
             yield say(
                 "balanced",
-                kinds=f"{kind}s",
+                kinds=f"{balanced.name.partition('/')[2]}s",
                 difference=signed(balanced.overall.mean, decimals_of(balanced)),
                 interval=interval_of(balanced),
             )
@@ -201,7 +210,10 @@ def _parts(comparison: Comparison, arm: str) -> tuple[str, list[Difference]]:
 
 
 def _told(differences: Sequence[Difference]) -> str:
-    return listing([f"{_slice(d.name)} by {size_of(d)}" for d in differences])
+    """The largest two, and how many more."""
+    more = len(differences) - 2
+    named = [f"{_slice(d.name)} by {size_of(d)}" for d in differences[:2]]
+    return listing([*named, *([f"{more} more"] if more > 0 else [])])
 
 
 def _slice(name: str) -> str:
@@ -213,11 +225,12 @@ def _recency(
     comparison: Comparison, arm: str, kind: str, parts: Sequence[Difference]
 ) -> Iterator[Sentence]:
     """What was read last, beside what was gained."""
-    last = {(fed.arm, fed.name): fed.last_quarter for fed in comparison.fed}
     rows = [
-        (d, mine, last.get((comparison.baseline, d.name), 0.0))
+        (d, mine, theirs)
         for d in parts
-        if d.overall is not None and (mine := last.get((arm, d.name))) is not None
+        if d.overall is not None
+        and (mine := comparison.read_last(arm, d.name)) is not None
+        and (theirs := comparison.read_last(comparison.baseline, d.name)) is not None
     ]
     moved = [row for row in rows if abs(row[1] - row[2]) >= _MOVED]
     if not moved:
@@ -225,10 +238,10 @@ def _recency(
     ends = sorted(moved, key=lambda row: row[1] - row[2])
     shown = [ends[-1], *([ends[0]] if len(ends) > 1 else [])]
     shares = [
-        f"{mine:.0%} of {_slice(d.name)} (`{comparison.baseline}` {theirs:.0%})"
+        f"{_percent(mine)} of {_slice(d.name)} (`{comparison.baseline}` {_percent(theirs)})"
         for d, mine, theirs in shown
     ]
-    yield say("fed", arm=arm, shares=listing(shares).replace("%", " %"))
+    yield say("fed", arm=arm, shares=listing(shares))
     sign = 1.0 if comparison.measure in HIGHER_IS_BETTER else -1.0
     gains = [sign * d.overall.mean for d, _, _ in rows if d.overall]
     correlation = _rank_correlation(gains, [mine - theirs for _, mine, theirs in rows])
@@ -236,24 +249,27 @@ def _recency(
         yield say("recency", kinds=f"{kind}s", correlation=f"{correlation:.2f}")
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
 def _rank_correlation(left: Sequence[float], right: Sequence[float]) -> float:
-    """Spearman's, of values without ties worth caring for."""
-    ranks = [
-        [sorted(values).index(value) - (len(values) - 1) / 2 for value in values]
-        for values in (left, right)
-    ]
-    squares = [math.fsum(rank * rank for rank in each) for each in ranks]
-    product = math.fsum(a * b for a, b in zip(*ranks, strict=True))
-    return product / math.sqrt(squares[0] * squares[1]) if all(squares) else 0.0
+    """Spearman's, ties sharing their mean rank; 0 where one side is all alike."""
+    ranks = [stats.rankdata(values) - (len(values) + 1) / 2 for values in (left, right)]
+    squares = [float(each @ each) for each in ranks]
+    return float(ranks[0] @ ranks[1]) / math.sqrt(math.prod(squares)) if all(squares) else 0.0
 
 
 def control_sentence(comparison: Comparison, found: Difference, control: Arm) -> Sentence:
     """What one control allows to say about the cause of a method's resolved effect."""
     assert control.control is not None
-    facts = {"control": control.control, "idea": IDEAS[control.control]}
     gap = comparison.difference(found.arm, control.name)
+    name = f"{control.control} control"
     if gap is None or gap.overall is None or gap.verdict == "cannot be judged":
-        return say("control_unjudged", **facts)
+        return say("control_unjudged", control=name)
+    if {rung.rung for rung in gap.rungs} != {rung.rung for rung in found.rungs}:
+        name += f" (compared at {rungs_of(gap)} alone)"
+    facts = {"control": name, "idea": IDEAS[control.control]}
     if gap.verdict == "not resolved":
         difference = signed(gap.overall.mean, decimals_of(gap))
         return say("open", **facts, difference=difference, interval=interval_of(gap))
@@ -306,7 +322,7 @@ def _text_share(found: Difference) -> Iterator[Sentence]:
     if found.overall is not None and found.overall.text_share is not None:
         share = math.sqrt(found.overall.text_share)
         key = "text_large" if share > _MANY_TEXT else "text"
-        yield say(key, share=f"{share:.0%}".replace("%", " %"), **_names(found))
+        yield say(key, share=_percent(share), **_names(found))
 
 
 def _names(found: Difference) -> dict[str, str]:

@@ -198,12 +198,11 @@ def slice_figures(comparison: Comparison, tables: Tables, arms: Arms) -> dict[st
 
 def fed_table(comparison: Comparison) -> Table:
     """Differences by slice beside what was read last, of every method."""
-    last = {(fed.arm, fed.name): fed.last_quarter for fed in comparison.fed}
     groups = {}
     for method in comparison.methods():
         kind = next((k for k in SLICE_KINDS if comparison.slices(method, k)), None)
         found = [d for d in comparison.slices(method, kind or "") if d.overall is not None]
-        if any((method, d.name) in last for d in found):
+        if any(comparison.read_last(method, d.name) is not None for d in found):
             groups[method] = [
                 [
                     d.name.replace("/", " "),
@@ -211,7 +210,7 @@ def fed_table(comparison: Comparison) -> Table:
                     interval(*_ends(d), sign=True),
                     d.verdict,
                     *(
-                        percent(last.get((arm, d.name), 0.0))
+                        percent(comparison.read_last(arm, d.name))
                         for arm in (method, comparison.baseline)
                     ),
                 ]
