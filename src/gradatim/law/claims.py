@@ -9,7 +9,11 @@ sequentially rejective multiple test procedures, Statistics in Medicine 28, 2009
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+
+from gradatim.law.comparison import HIGHER_IS_BETTER, Arm, Difference, Verdict
+from gradatim.law.interval import LEVEL, Estimate
+from gradatim.law.results import BALANCED, Measured
 
 Claim = tuple[str, str]  # arm and reference
 Weights = dict[Claim, float]
@@ -95,3 +99,56 @@ def _rewired(
         for other in heirs
         if other != claim
     }
+
+
+def verdict(found: Estimate | None, p_value: float | None, measured: Measured) -> Verdict:
+    """What a difference may be called by this p-value."""
+    if found is None or p_value is None:
+        return "cannot be judged"
+    if p_value > LEVEL:
+        return "not resolved"
+    is_better = (found.mean > 0) == (measured[0] in HIGHER_IS_BETTER)
+    return "better" if is_better else "worse"
+
+
+def corrected(
+    differences: Sequence[Difference], arms: Sequence[Arm], baseline: str, main: Measured
+) -> Iterator[Difference]:
+    """Differences with p-values corrected for what stands beside them, and verdicts by those.
+
+    Args:
+        main: the measured value of the headline, whose claims are corrected together.
+    """
+    methods = [arm.name for arm in arms if arm.name != baseline and arm.control is None]
+    controls = {m: [arm.name for arm in arms if arm.method == m] for m in methods}
+    claims = {(method, baseline) for method in methods}
+    claims |= {(method, control) for method, names in controls.items() for control in names}
+    known = {
+        (d.arm, d.reference, d.measure, d.name): d.overall.p_value
+        for d in differences
+        if d.overall is not None and d.overall.p_value is not None
+    }
+    claimed = {key[:2]: p for key, p in known.items() if key[2:] == main and key[:2] in claims}
+    adjusted = {
+        (*key, *main): p for key, p in adjusted_p_values(claimed, baseline, controls).items()
+    }
+    for arm in arms:
+        for measure in dict.fromkeys(measure for _, _, measure, _ in known):
+            family = {
+                key[3]: p
+                for key, p in known.items()
+                if key[:3] == (arm.name, baseline, measure) and _is_part(key[2:], main)
+            }
+            adjusted |= {(arm.name, baseline, measure, n): p for n, p in holm(family).items()}
+    for d in differences:
+        p_value = adjusted.get((d.arm, d.reference, d.measure, d.name))
+        if p_value is None:
+            yield d
+        else:
+            update = verdict(d.overall, p_value, (d.measure, d.name))
+            yield d.model_copy(update={"adjusted_p_value": p_value, "verdict": update})
+
+
+def _is_part(measured: Measured, main: Measured) -> bool:
+    """Whether this is a slice or a task, not a mean over all of them."""
+    return measured != main and measured[1] != "all" and not measured[1].startswith(BALANCED)

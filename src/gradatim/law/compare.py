@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gradatim.errors import FitError
-from gradatim.law.claims import adjusted_p_values, holm
+from gradatim.law.claims import corrected, verdict
 from gradatim.law.comparison import (
     HIGHER_IS_BETTER,
     Arm,
@@ -25,10 +25,8 @@ from gradatim.law.comparison import (
     Noise,
     RungDifference,
     RungRatio,
-    Verdict,
 )
 from gradatim.law.interval import (
-    LEVEL,
     VERY_WILD,
     WILD,
     BySeed,
@@ -111,7 +109,7 @@ def compare(
         for pair in _pairs(arms, baseline)
     ]
     main = (measure, name)
-    differences = list(_corrected(differences, arms, baseline, main))
+    differences = list(corrected(differences, arms, baseline, main))
     ratios = [study.ratio(arm.name, main) for arm in arms if arm.name != baseline]
     comparison = Comparison(
         baseline=baseline,
@@ -264,7 +262,7 @@ class _Study:
                 seeds=tuple(by_seed),
                 by_seed=tuple(by_seed.values()),
                 estimate=(found := self._estimate({rung: by_seed}, pairs, variances, measured)),
-                verdict=_verdict(found, found.p_value, measured),
+                verdict=verdict(found, found.p_value, measured),
             )
             for rung, by_seed in by_rung.items()
         ]
@@ -277,7 +275,7 @@ class _Study:
             chance=self._chance(measured),
             rungs=tuple(rungs),
             overall=overall,
-            verdict=_verdict(overall, overall.p_value if overall else None, measured),
+            verdict=verdict(overall, overall.p_value if overall else None, measured),
         )
 
     def _estimate(
@@ -357,54 +355,6 @@ class _Study:
             high=overall.high,
             reach=overall.reach,
         )
-
-
-def _verdict(found: Estimate | None, p_value: float | None, measured: Measured) -> Verdict:
-    if found is None or p_value is None:
-        return "cannot be judged"
-    if p_value > LEVEL:
-        return "not resolved"
-    is_better = (found.mean > 0) == (measured[0] in HIGHER_IS_BETTER)
-    return "better" if is_better else "worse"
-
-
-def _corrected(
-    differences: Sequence[Difference], arms: Sequence[Arm], baseline: str, main: Measured
-) -> Iterator[Difference]:
-    """With p-values corrected for what stands beside them, and verdicts by those."""
-    methods = [arm.name for arm in arms if arm.name != baseline and arm.control is None]
-    controls = {m: [arm.name for arm in arms if arm.method == m] for m in methods}
-    claims = {(method, baseline) for method in methods}
-    claims |= {(method, control) for method, names in controls.items() for control in names}
-    known = {
-        (d.arm, d.reference, d.measure, d.name): d.overall.p_value
-        for d in differences
-        if d.overall is not None and d.overall.p_value is not None
-    }
-    claimed = {key[:2]: p for key, p in known.items() if key[2:] == main and key[:2] in claims}
-    adjusted = {
-        (*key, *main): p for key, p in adjusted_p_values(claimed, baseline, controls).items()
-    }
-    for arm in arms:
-        for measure in dict.fromkeys(measure for _, _, measure, _ in known):
-            family = {
-                key[3]: p
-                for key, p in known.items()
-                if key[:3] == (arm.name, baseline, measure) and _is_part(key[2:], main)
-            }
-            adjusted |= {(arm.name, baseline, measure, n): p for n, p in holm(family).items()}
-    for d in differences:
-        p_value = adjusted.get((d.arm, d.reference, d.measure, d.name))
-        if p_value is None:
-            yield d
-        else:
-            verdict = _verdict(d.overall, p_value, (d.measure, d.name))
-            yield d.model_copy(update={"adjusted_p_value": p_value, "verdict": verdict})
-
-
-def _is_part(measured: Measured, main: Measured) -> bool:
-    """Whether this is a slice or a task, not a mean over all of them."""
-    return measured != main and measured[1] != "all" and not measured[1].startswith(BALANCED)
 
 
 def _effect_seen(

@@ -152,7 +152,7 @@ def wildness(place: int, rungs: Sequence[Sequence[BySeed]]) -> float:
 
     Args:
         place: of the arm.
-        rungs: values by seed, of every arm of each rung in the same order, empty where it was not run.
+        rungs: values by seed, of every arm of each rung in one order; empty where it was not run.
     """
     own, expected = [], []
     for arms in rungs:
