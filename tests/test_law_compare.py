@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gradatim.errors import FitError, MismatchError, RecordError
 from gradatim.law.compare import compare
 from gradatim.law.comparison import Comparison, Difference
+from gradatim.law.interval import t_factor
 from gradatim.recipe import Recipe
 from gradatim.record import tables
 from gradatim.record.read import Record
@@ -50,11 +51,11 @@ def test_differences_by_hand() -> None:
     assert overall is not None
     sd = 0.005  # of a run: a table of two arms and seeds, with a checkerboard of 0.0025 left over
     assert overall.mean == pytest.approx(-0.03)
-    assert overall.degrees_of_freedom == pytest.approx(2)  # one at each of two rungs alike
+    assert overall.degrees_of_freedom == pytest.approx(1.75)  # one at each of two rungs, less 1/4
     assert [noise.sd for noise in comparison.noise] == pytest.approx([sd, sd])
     standard_error = sd * math.sqrt(2 * 2 / 2) / 2  # two rungs, two pairs at each
     assert overall.standard_error == pytest.approx(standard_error)
-    assert overall.high == pytest.approx(-0.03 + 4.30265273 * standard_error)
+    assert overall.high == pytest.approx(-0.03 + t_factor(1.75) * standard_error)
     assert difference.adjusted_p_value == overall.p_value
 
 
