@@ -401,6 +401,45 @@ def test_two_records_of_one_run_are_refused() -> None:
         compare([record, record])
 
 
+def at_budget(
+    multiple: float, seed: int, *, arm: str = "uniform", flops: float | None = None, **made: bool
+) -> Record:
+    operation = {"arm": arm, "budget_multiple": multiple}
+    budget_flops = flops or multiple * run_spec(arm).budget_flops
+    spec = run_spec(arm, "20k", seed, operation=operation, budget_flops=budget_flops)
+    return make_record(spec, [3.0, 3.0 - multiple / 4 + seed / 1000], **made)  # type: ignore[arg-type]
+
+
+def test_runs_at_other_budgets_are_the_baselines_own_and_named_where_unfinished() -> None:
+    records = make_study({"ceiling": -0.03}, rungs=("20k",))
+    others = [at_budget(2.0, seed) for seed in range(3)]
+    (ratio,) = compare([*records, *others]).ratios
+    assert ratio.multiples == (1, 2)
+    cut = compare([*records, *others[:2], at_budget(2.0, 2, is_finished=False)])
+    assert cut.missing == ("uniform, rung 20k, seed 2, 2 times the budget is unfinished",)
+    assert compare([*records, at_budget(2.0, 0, arm="ceiling")]).ratios == ()
+    assert compare([*records, *others], baseline="ceiling").ratios == ()
+    with pytest.raises(
+        MismatchError, match="second record of uniform, rung 20k, seed 0, 2 times the"
+    ):
+        compare([*records, others[0], others[0]])
+    with pytest.raises(MismatchError, match="another budget: uniform, rung 20k, seed 0, 2 times"):
+        compare([*records, at_budget(2.0, 0, flops=1e9)])
+
+
+def test_an_arm_may_be_called_like_a_budget() -> None:
+    def arms(name: str) -> list[Record]:
+        return [
+            make_record(run_spec(arm, "20k", seed), decaying(2.0 + place * (seed % 2) / 1000))
+            for place, arm in enumerate(("uniform", "ceiling", name))
+            for seed in range(4)
+        ] + [at_budget(2.0, seed) for seed in range(4)]
+
+    (like,), (other,) = (compare(arms(name)).noise for name in ("2 budgets", "other"))
+    assert like.degrees_of_freedom == other.degrees_of_freedom == 9
+    assert like.sd == pytest.approx(other.sd)
+
+
 def test_a_run_not_evaluated_at_its_end_is_refused() -> None:
     record = make_record(run_spec(), decaying(2.0))
     events = tuple(e for e in record._events if e["event"] == "finish" or e["progress"] < 1)

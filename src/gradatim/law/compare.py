@@ -87,7 +87,7 @@ def compare(
         MismatchError: runs differ in more than arm, seed and recipe, or in the compute charged.
         RecordError: a run was not evaluated at its end.
     """
-    results, at_other_budgets, unfinished = read_results(list(records))
+    results, at_other_budgets, unfinished = read_results(list(records), baseline)
     known = sorted({arm for arm, _, _ in results})
     if baseline not in known:
         raise FitError(

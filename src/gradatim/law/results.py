@@ -55,16 +55,19 @@ class Result:
         return float(self.finish["flops"]) / max(1, int(self.finish["step"]))
 
 
-def describe(run: Run) -> str:
+def describe(run: Run, multiple: float = 1.0) -> str:
     """A run in words."""
     arm, rung, seed = run
-    return f"{arm}, rung {rung}, seed {seed}"
+    budget = "" if multiple == 1 else f", {multiple:.12g} times the budget"
+    return f"{arm}, rung {rung}, seed {seed}{budget}"
 
 
 def read_results(
-    records: Sequence[Record],
-) -> tuple[dict[Run, Result], dict[Place, Result], set[Run]]:
-    """Finished runs, by arm, rung and seed; those at other budgets; and which are unfinished.
+    records: Sequence[Record], baseline: str
+) -> tuple[dict[Run, Result], dict[Place, Result], set[tuple[Run, float]]]:
+    """Finished runs, by arm, rung and seed; the baseline's at other budgets; which are unfinished.
+
+    The unfinished come with their multiple of the budget.
 
     Raises:
         MismatchError: two records of one run.
@@ -73,24 +76,29 @@ def read_results(
     results: dict[Run, Result] = {}
     at_other_budgets: dict[Place, Result] = {}
     unfinished = set()
+    first: dict[tuple[Run, float], Record] = {}
     for record in sorted(records, key=lambda r: (r.spec.arm, r.spec.rung, r.spec.seed)):
-        run = (record.spec.arm, record.spec.rung, record.spec.seed)
         multiple = record.spec.operation.budget_multiple
-        if multiple != 1:
-            if record.finish is not None:
-                at_other_budgets[multiple, run[1], run[2]] = _result(record, record.finish)
-        elif record.finish is None:
-            unfinished.add(run)
-        elif run in results:
+        if multiple != 1 and record.spec.arm != baseline:
+            continue
+        run = (record.spec.arm, record.spec.rung, record.spec.seed)
+        if record.finish is None:
+            unfinished.add((run, multiple))
+            continue
+        if (run, multiple) in first:
             raise MismatchError(
-                f"a second record of {describe(run)}",
+                f"a second record of {describe(run, multiple)}",
                 where=str(record.folder),
-                got=f"the first in {results[run].record.folder}",
+                got=f"the first in {first[run, multiple].folder}",
                 remedy="Compare the records of one study at a time",
             )
+        first[run, multiple] = record
+        result = _result(record, record.finish)
+        if multiple == 1:
+            results[run] = result
         else:
-            results[run] = _result(record, record.finish)
-    return results, at_other_budgets, unfinished - results.keys()
+            at_other_budgets[multiple, run[1], run[2]] = result
+    return results, at_other_budgets, unfinished - first.keys()
 
 
 def _result(record: Record, finish: Mapping[str, Any]) -> Result:
@@ -169,11 +177,17 @@ def require_comparable(
     for (multiple, rung, seed), result in at_other_budgets.items():
         if (baseline, rung) in first_of_arm:
             twin = first_of_arm[baseline, rung]
-            among = (
-                f"{baseline} at {multiple:g} budgets, rung {rung}, seed {seed}",
-                describe(twin),
-            )
+            what = describe((baseline, rung, seed), multiple)
+            among = (what, describe(twin))
             _require_same(result, results[twin], among, _fields_but("seed", "budget_flops"))
+            expected = multiple * results[twin].record.spec.budget_flops
+            if not math.isclose(result.record.spec.budget_flops, expected, rel_tol=1e-6):
+                raise MismatchError(
+                    f"another budget: {what}",
+                    where=str(result.record.folder),
+                    expected=f"{expected:.6g} FLOPs",
+                    got=f"{result.record.spec.budget_flops:.6g}",
+                )
 
 
 @cache
@@ -251,7 +265,7 @@ def same_blocks(results: Mapping[Run, Result], rungs: Sequence[str]) -> Iterator
 
 def absent_runs(
     results: Mapping[Run, Result],
-    unfinished: set[Run],
+    unfinished: set[tuple[Run, float]],
     rungs: Sequence[str],
     measured: Measured,
     known: Sequence[str],
@@ -264,11 +278,11 @@ def absent_runs(
     seeds = sorted({seed for _, _, seed in results})
     expected = {(arm, rung, seed) for arm in arms for rung in rungs for seed in seeds}
     clauses = []
-    for run in sorted(expected | unfinished):
-        if any(re.match(rf"{re.escape(describe(run))}\b", text) for text in known):
+    for run, multiple in sorted({(run, 1.0) for run in expected} | unfinished):
+        if any(re.match(rf"{re.escape(describe(run, multiple))}\b", text) for text in known):
             continue
-        if run in unfinished:
-            clauses.append(f"{describe(run)} is unfinished")
+        if (run, multiple) in unfinished:
+            clauses.append(f"{describe(run, multiple)} is unfinished")
         elif run not in results:
             clauses.append(f"{describe(run)} has no record")
         elif measured not in results[run].finals:
