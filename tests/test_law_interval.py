@@ -173,6 +173,27 @@ def test_methods_without_controls_are_corrected_by_holm() -> None:
     assert {arm: p for (arm, _), p in adjusted.items()} == pytest.approx(by_holm)
 
 
+def test_two_methods_with_two_controls_each_by_hand() -> None:
+    p_values = {("m", "u"): 0.01, ("m", "s"): 0.02, ("m", "r"): 0.012}
+    p_values |= {("o", "u"): 0.04, ("o", "s2"): 0.03, ("o", "r2"): 0.2}
+    adjusted = adjusted_p_values(p_values, "u", {"m": ["s", "r"], "o": ["s2", "r2"]})
+    expected = {
+        ("m", "u"): 0.01 / 0.5,  # half of the level; a quarter each goes to its controls
+        ("m", "r"): 0.012 / 0.25,  # an eighth each goes to its sibling and to the other method
+        ("m", "s"): 0.02 / 0.375,  # all of it goes to the other method
+        ("o", "u"): 0.02 / 0.375,  # 0.04 / 1 would be less than what was rejected before
+        ("o", "s2"): 0.03 / 0.5,
+        ("o", "r2"): 0.2,  # the whole level
+    }
+    assert adjusted == pytest.approx(expected)
+
+
+def test_a_method_that_shares_no_seed_with_the_baseline_claims_nothing_of_its_controls() -> None:
+    p_values = {("m", "s"): 1e-9, ("o", "u"): 0.01}
+    adjusted = adjusted_p_values(p_values, "u", {"m": ["s"], "o": []})
+    assert adjusted == pytest.approx({("m", "s"): 1.0, ("o", "u"): 0.01})
+
+
 @given(st.lists(st.floats(0, 1), min_size=6, max_size=6))
 def test_no_claim_is_easier_than_alone(values: list[float]) -> None:
     claims = [("m", "u"), ("m", "s"), ("m", "r"), ("o", "u"), ("o", "s2"), ("o", "r2")]

@@ -24,6 +24,8 @@ def adjusted_p_values(
 ) -> dict[Claim, float]:
     """The p-value of every claim, corrected for all that were looked at.
 
+    It is 1 for what a method says of its controls when nothing is known of it and the baseline.
+
     Args:
         p_values: of methods against the baseline and of methods against their controls.
         baseline: what methods are compared with first.
@@ -49,7 +51,7 @@ def adjusted_p_values(
                 for part in parts
                 for heir, weight in _shared(part).items()
             }
-    return _rejected_in_turn(p_values, weights, heirs)
+    return dict.fromkeys(p_values, 1.0) | _rejected_in_turn(p_values, weights, heirs)
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
