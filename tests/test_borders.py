@@ -11,10 +11,9 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "gradatim"
 
 EVERYTHING = {
-    "errors", "files", "cores", "progress", "streams", "settings", "changes",
-    "compute", "corpus",
-    "difficulty", "scoring", "blocks", "timelines", "recipe", "clock", "record", "model", "train",
-    "evaluate", "study", "law", "report", "verbs", "cli",
+    "errors", "files", "cores", "numba_cache", "progress", "streams", "settings", "changes",
+    "compute", "corpus", "difficulty", "scoring", "blocks", "timelines", "recipe", "clock",
+    "record", "model", "train", "evaluate", "study", "law", "report", "verbs", "cli",
 }  # fmt: skip
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -23,13 +22,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
     "cores": set(),
+    "numba_cache": set(),
     "progress": set(),
     "streams": set(),
     "settings": {"errors"},
     "changes": {"errors", "settings"},
     "compute": {"errors", "files"},
-    "corpus": {"errors", "files"},
-    "difficulty": {"errors", "files", "corpus"},
+    "corpus": {"errors", "files", "numba_cache"},
+    "difficulty": {"errors", "files", "numba_cache", "corpus"},
     "scoring": {"errors", "files", "cores", "corpus", "difficulty"},
     "blocks": {"errors", "files", "corpus", "difficulty"},
     "timelines": {"errors", "files", "streams", "settings", "compute"},

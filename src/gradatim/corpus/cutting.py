@@ -10,6 +10,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from gradatim.numba_cache import KEPT
+
 Bytes = NDArray[np.uint8]
 Offsets = NDArray[np.int64]
 
@@ -38,7 +40,7 @@ _IS_WORD = np.isin(np.arange(256), [i for i in range(128) if chr(i).isalnum() or
 _IS_BLANK = np.isin(np.arange(256), np.frombuffer(b" \t\n\r\f\v", np.uint8))
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def _last_paragraph(data: Bytes, lowest: int, highest: int) -> int:
     """Start of the last blank line that starts in [lowest, highest]; borders never overlap."""
     stop = min(highest + _PARAGRAPH_SLACK_BYTES, data.size)
@@ -59,7 +61,7 @@ def _last_paragraph(data: Bytes, lowest: int, highest: int) -> int:
     return last
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def _is_abbreviated(data: Bytes, stop: int) -> bool:
     """Whether the full stop that ends at `stop` belongs to a title, an initial or the like."""
     if data[stop - 1] != _STOP:
@@ -82,7 +84,7 @@ def _is_abbreviated(data: Bytes, stop: int) -> bool:
     return False
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def _sentence_end(data: Bytes, mark: int, stop: int) -> int:
     """End of the sentence whose mark is at `mark`, closing quotes included; -1 if it ends none."""
     i = mark + 1
@@ -101,7 +103,7 @@ def _sentence_end(data: Bytes, mark: int, stop: int) -> int:
     return i if i < stop and _IS_BLANK[data[i]] else _NEVER
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def _last_sentence_end(data: Bytes, lowest: int, highest: int) -> int:
     """End of the last sentence that ends in [lowest, highest]; `Mr.` and `J.` end none."""
     for mark in range(highest - 1, max(lowest - 1, 0) - 1, -1):
@@ -113,7 +115,7 @@ def _last_sentence_end(data: Bytes, lowest: int, highest: int) -> int:
     return _NEVER
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def _cut_after(data: Bytes, start: int, end: int, max_bytes: int, min_bytes: int) -> int:
     """Where the passage that begins at `start` ends: the last of the best borders in reach."""
     remaining = end - start
@@ -137,7 +139,7 @@ def _cut_after(data: Bytes, start: int, end: int, max_bytes: int, min_bytes: int
     return highest
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def _space_bytes(data: Bytes, i: int, end: int) -> int:
     """Bytes of the whitespace character at `i`, 0 if there is none; as `str.isspace` has it."""
     byte = data[i]
@@ -158,7 +160,7 @@ def _space_bytes(data: Bytes, i: int, end: int) -> int:
     return 3 if second == 0x81 and third == 0x9F else 0
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def _stripped(data: Bytes, start: int, end: int) -> tuple[int, int]:
     """The span without whitespace at both ends; start == end where nothing else is in it."""
     while start < end:
@@ -177,7 +179,7 @@ def _stripped(data: Bytes, start: int, end: int) -> tuple[int, int]:
     return start, end
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=KEPT, nogil=True)
 def passage_spans(
     data: Bytes, offsets: Offsets, max_bytes: int, min_bytes: int
 ) -> tuple[Offsets, Offsets, Offsets]:
@@ -215,7 +217,7 @@ def passage_spans(
     return texts[:num].copy(), starts[:num].copy(), ends[:num].copy()
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=KEPT, nogil=True)
 def gathered(data: Bytes, starts: Offsets, ends: Offsets) -> tuple[Bytes, Offsets]:
     """The spans data[starts[i] : ends[i]] one behind the other, with offsets [num_spans + 1]."""
     offsets = np.zeros(starts.size + 1, np.int64)

@@ -13,9 +13,11 @@ from typing import Any, TypeVar, cast
 
 from numba import njit
 
+from gradatim.numba_cache import KEPT
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_OPTIONS: dict[str, Any] = {"cache": True, "_nrt": False}
+_OPTIONS: dict[str, Any] = {"cache": KEPT, "_nrt": False}
 
 
 def inner(function: Function) -> Function:

@@ -40,6 +40,7 @@ from gradatim.difficulty.lookup import (
 from gradatim.difficulty.sentences import ends_sentence
 from gradatim.difficulty.syllables import MOST_LETTERS, PLAIN, Patterns
 from gradatim.difficulty.words import count_word
+from gradatim.numba_cache import KEPT
 
 _FEWEST_SLOTS = 2048
 _LINE, _PARAGRAPH, _SENTENCE = range(3)
@@ -166,7 +167,7 @@ def _summarise(scratch: Scratch, tally: Counts) -> None:
     bins[:] = 0
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def _make_scratch(num_slots: int, most_bytes: int) -> Scratch:
     return Scratch(
         np.zeros(MOST_LETTERS + 2, np.uint8),
@@ -179,7 +180,7 @@ def _make_scratch(num_slots: int, most_bytes: int) -> Scratch:
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=KEPT, nogil=True)
 def count_texts(
     data: Bytes, offsets: NDArray[np.int64], patterns: Patterns, lexicon: Table, shift: np.uint64
 ) -> tuple[Counts, NDArray[np.float64]]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gradatim.difficulty.characters import ASCII_SYMBOLS, Bytes, folded, point_at, symbol_at
 from gradatim.difficulty.compiled import inlined, inner
 from gradatim.difficulty.syllables import APOSTROPHE_SYMBOL, MOST_LETTERS, Patterns, look_up
+from gradatim.numba_cache import KEPT
 
 Table = NDArray[np.uint64]
 """Shape [slots, 2], slots a power of two: the hash of a word (0 = free slot), and what is known."""
@@ -105,7 +106,7 @@ def pack(syllables: int, kind: int, flags: int, age: int, zipf_centi: int) -> np
     return low | middle | np.uint64(zipf_centi) << np.uint64(ZIPF_SHIFT)
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def _fill(
     data: Bytes,
     spans: NDArray[np.int64],

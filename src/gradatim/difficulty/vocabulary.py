@@ -26,6 +26,7 @@ from gradatim.difficulty.compiled import inner
 from gradatim.difficulty.lexicon import begin_hash, end_hash, extend_hash
 from gradatim.difficulty.plain import plain_texts, text_bytes
 from gradatim.difficulty.syllables import APOSTROPHE_SYMBOL
+from gradatim.numba_cache import KEPT
 
 Hashes = NDArray[np.uint64]
 WordCounts = NDArray[np.int64]
@@ -64,7 +65,7 @@ def corpus_rarity(texts: pa.Array, hashes: Hashes, counts: WordCounts, num_words
     return pa.array(np.ma.MaskedArray(mean.astype(np.float32), is_empty), pa.float32())
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=KEPT, nogil=True)
 def _hash_words(data: Bytes, offsets: NDArray[np.int64]) -> tuple[Hashes, WordCounts]:
     """Hashes of all running words, one text after the other, and how many each text has."""
     num_texts = offsets.size - 1

@@ -279,7 +279,10 @@ def absent_runs(
     expected = {(arm, rung, seed) for arm in arms for rung in rungs for seed in seeds}
     clauses = []
     for run, multiple in sorted({(run, 1.0) for run in expected} | unfinished):
-        if any(re.match(rf"{re.escape(describe(run, multiple))}\b", text) for text in known):
+        if any(
+            re.match(rf"{re.escape(describe(run, multiple))}(?!\d|, \S+ times)", text)
+            for text in known
+        ):
             continue
         if (run, multiple) in unfinished:
             clauses.append(f"{describe(run, multiple)} is unfinished")
