@@ -395,6 +395,19 @@ def test_a_step_is_explained_by_its_blocks_hardest_to_predict_first(
     assert (first["level"], first["source"]) == (None, "tiny")
 
 
+def test_what_is_explained_of_an_unfinished_run_is_as_it_was_written(
+    tmp_path: Path, store: TinyStore
+) -> None:
+    train(tiny_spec(10), tmp_path, store, stop_after_steps=5)
+    assert explain(tmp_path, 3, store=store)  # type: ignore[arg-type]
+    for name in ("losses.bin", "blocks.bin"):
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        with pytest.raises(RecordError, match=f"{name}: is damaged"):
+            explain(tmp_path, 3, store=store)  # type: ignore[arg-type]
+        (tmp_path / name).write_bytes(content)
+
+
 @pytest.mark.parametrize("step", [0, 7])
 def test_a_step_that_was_not_taken_cannot_be_explained(
     tmp_path: Path, store: TinyStore, step: int
@@ -402,3 +415,11 @@ def test_a_step_that_was_not_taken_cannot_be_explained(
     train(tiny_spec(6), tmp_path, store)
     with pytest.raises(RecordError, match=f"expected a step from 1 to 6; got {step}"):
         explain(tmp_path, step, store=store)  # type: ignore[arg-type]
+
+
+def test_a_run_of_a_million_layers_is_refused_at_once(tmp_path: Path, store: TinyStore) -> None:
+    train(tiny_spec(4), tmp_path, store)
+    path = tmp_path / "spec.yaml"
+    path.write_text(path.read_text().replace("num_layers: 2", "num_layers: 1000000"))
+    with pytest.raises(RecordError, match="num_layers"):
+        load_network(tmp_path)

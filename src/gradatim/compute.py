@@ -41,13 +41,13 @@ class Shape(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     family: Family = "llama"
-    vocab_size: int = Field(ge=2)
-    context_tokens: int = Field(ge=2)
-    num_layers: int = Field(ge=1)
-    width: int = Field(ge=1)
-    num_heads: int = Field(ge=1)
+    vocab_size: int = Field(ge=2, le=2**24)
+    context_tokens: int = Field(ge=2, le=2**24)
+    num_layers: int = Field(ge=1, le=2**12)
+    width: int = Field(ge=1, le=2**18)
+    num_heads: int = Field(ge=1, le=2**18)
     num_kv_heads: int = Field(default=0, ge=1)
-    mlp_width: int = Field(default=0, ge=1)
+    mlp_width: int = Field(default=0, ge=1, le=2**20)
     tied_embeddings: bool = True
     rope_theta: float = Field(default=10_000.0, gt=0)
     norm_epsilon: float = Field(default=1e-5, gt=0)

@@ -11,7 +11,8 @@ from gradatim.blocks.store import Store
 from gradatim.errors import RecordError
 from gradatim.record.lines import REMEDY
 from gradatim.record.read import Record
-from gradatim.record.write import BLOCKS
+from gradatim.record.write import BLOCKS, check_beginnings
+from gradatim.train.checkpoint import read_checkpoint
 
 
 def explain(run_folder: Path | str, step: int, *, store: Store) -> list[dict[str, Any]]:
@@ -26,9 +27,12 @@ def explain(run_folder: Path | str, step: int, *, store: Store) -> list[dict[str
     level, source, loss_nats (mean over the block at that visit).
 
     Raises:
-        RecordError: the run has no such step.
+        RecordError: the run has no such step, or what it read or wrote is damaged. What a run that
+            is not finished wrote after its last checkpoint carries no checksum yet.
     """
     record = Record.read(run_folder)
+    if not record.is_finished and (checkpoint := read_checkpoint(record.folder)):
+        check_beginnings(record.folder, checkpoint.offsets, checkpoint.hashes)
     blocks, losses = record.drawn_blocks(), record.block_losses()
     num_steps = min(len(blocks), len(losses))
     if not 1 <= step <= num_steps:
