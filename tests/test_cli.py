@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from gradatim import __version__, verbs
 from gradatim.blocks.store import Store
 from gradatim.cli import app, main
+from gradatim.train.checkpoint import kept_steps
 from small_corpus import write_corpus
 
 VERBS = (
@@ -89,6 +90,91 @@ def test_train_evaluate_explain_export(run_folder: Path, tmp_path: Path) -> None
     assert {path.name for path in (tmp_path / "hf").iterdir()} >= {
         "config.json", "model.safetensors", "tokenizer.json",
     }  # fmt: skip
+
+
+def test_any_checkpoint_is_evaluated_and_exported(run_folder: Path, tmp_path: Path) -> None:
+    steps = kept_steps(run_folder)
+    early, late = (str(step) for step in (steps[0], steps[-1]))
+    found = {
+        moment: call("evaluate", str(run_folder), "--num-blocks", "6", "--checkpoint", moment)
+        for moment in ("last", early, late, "1.0")
+    }
+    assert found["last"] == found[late] == found["1.0"] != found[early]
+    weights = {}
+    for moment in ("last", early):
+        out = tmp_path / moment
+        call("export", str(run_folder), "--out", str(out), "--checkpoint", moment)
+        weights[moment] = (out / "model.safetensors").read_bytes()
+    assert weights["last"] != weights[early]
+
+
+@pytest.mark.parametrize(
+    "moment", ["7777", "0", "0.123", "nan", "inf", "1e30", "-1", "x", "9" * 5000]
+)
+def test_a_checkpoint_that_is_not_there_is_one_line(
+    moment: str, run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in (("evaluate",), ("export", "--out", str(tmp_path / "hf"))):
+        verb, *options = command
+        code, text = failure(capsys, verb, str(run_folder), f"--checkpoint={moment}", *options)
+        assert code in (3, 5)
+        assert text.count("\n") == 1
+        assert len(text) < 1200
+    assert not (tmp_path / "hf").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        *((["--tokens", tokens], "tokens: is no budget")
+          for tokens in ("0", "-5", "nan", "inf", "-inf", "1e308", "1e30")),
+        (["--tokens", "1"], "budget"),
+        (["--seed", "-1"], "seed"),
+        (["--seed", str(2**70)], "seed"),
+        (["--batch-blocks", "0"], "batch_blocks"),
+        (["--batch-blocks", str(10**12)], "batch_blocks"),
+        (["--threads", "0"], "threads"),
+        (["--threads", "-1"], "threads"),
+        (["--rung", "x" * 5000], "rung: unknown rung"),
+    ],
+)  # fmt: skip
+def test_what_a_run_cannot_mean_is_one_line_before_anything_is_spent(
+    options: list[str],
+    named: str,
+    world_store: Store,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    usual = ("--rung", "10k", "--tokens", "4000", "--batch-blocks", "4")
+    out = tmp_path / "run"
+    command = ("train", str(world_store.path), *usual, "--out", str(out), *options)
+    code, text = failure(capsys, *command)
+    assert code == 3
+    assert named in text
+    assert text.count("\n") == 1
+    assert len(text) < 1200
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "options", [["--num-blocks", "0"], ["--num-blocks", "-5"], ["--num-tasks", "-1"]]
+)
+def test_numbers_that_measure_nothing_are_refused(
+    options: list[str], run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, text = failure(capsys, "evaluate", str(run_folder), *options)
+    assert code == 3
+    assert "too few; expected" in text
+
+
+def test_tasks_are_not_asked_of_a_store_that_has_none(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Store, "tasks", lambda _store: [])
+    code, text = failure(capsys, "evaluate", str(run_folder), "--num-tasks", "5")
+    assert code == 3
+    assert "the store has no tasks" in text
+    assert "bits per byte" in call("evaluate", str(run_folder), "--num-blocks", "6")
 
 
 def test_the_tables_for_people_hold_the_same_numbers(run_folder: Path) -> None:

@@ -74,7 +74,7 @@ class GradatimError(Exception):
         if self.expected is not None:
             text += f"; expected {self.expected}"
         if self.got is not None:
-            text += f"; got {self.got}"
+            text += f"; got {shorten(self.got)}"
         if self.remedy is not None:
             text += f". {self.remedy}"
         return printable(text)
@@ -162,6 +162,11 @@ def from_os_error(error: OSError) -> GradatimError:
         remedy = "Choose a shorter name"
     reason = reason[:1].lower() + reason[1:]
     return GradatimError(reason, where=" and ".join(paths) or None, remedy=remedy)
+
+
+def shorten(text: str, most_characters: int = 400) -> str:
+    """A text that may be of any length, in a message."""
+    return text if len(text) <= most_characters else f"{text[:most_characters]} ..."
 
 
 def check_version(found: Any, expected: int, where: object, error: type[GradatimError]) -> None:

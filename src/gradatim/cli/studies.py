@@ -24,6 +24,12 @@ StudyFolder = Annotated[Path, typer.Argument(help="The folder of a study.", meta
 RunFolder = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
 
 
+Checkpoint = Annotated[
+    str,
+    typer.Option(help="Whose weights: last, a number of steps, or a progress such as 0.1."),
+]
+
+
 @app.command()
 @app.command()
 def train(
@@ -134,15 +140,18 @@ def check(
 @app.command()
 def evaluate(
     run: RunFolder,
+    checkpoint: Checkpoint = "last",
     num_blocks: Annotated[int, typer.Option(help="Held-out blocks.")] = 512,
-    num_tasks: Annotated[int, typer.Option(help="Task items a split and level.")] = 200,
+    num_tasks: Annotated[
+        int | None, typer.Option(help="Task items a split and level [200, if there are tasks].")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a run's last weights on a larger held-out set.
+    """Measure a run's weights on a larger held-out set.
 
     Example: gradatim evaluate out/demo/runs/0123456789abcdef
     """
-    result = verbs.evaluate(run, num_blocks=num_blocks, num_tasks=num_tasks)
+    result = verbs.evaluate(run, checkpoint=checkpoint, num_blocks=num_blocks, num_tasks=num_tasks)
     if as_json:
         print_json(result)
         return
@@ -182,9 +191,10 @@ def explain(
 def export(
     run: RunFolder,
     out: Annotated[Path, typer.Option("--out", help="The folder to write.")],
+    checkpoint: Checkpoint = "last",
 ) -> None:
     """Write a run's weights as a Hugging Face folder.
 
     Example: gradatim export out/demo/runs/0123456789abcdef --out hf/demo
     """
-    say(verbs.export(run, out))
+    say(verbs.export(run, out, checkpoint=checkpoint))

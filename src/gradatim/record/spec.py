@@ -105,11 +105,11 @@ class RunSpec(_Spec):
 
     store: StoreReference
     rung: str = Field(min_length=1)
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=2**63)
     shape: Shape
     recipe: Recipe
     budget_flops: float = Field(gt=0, allow_inf_nan=False)
-    batch_blocks: int = Field(ge=1)
+    batch_blocks: int = Field(ge=1, le=2**20)
     micro_batch_blocks: int | None = Field(default=None, ge=1)
     optimizer: OptimizerSpec = OptimizerSpec()
     evaluation: EvaluationSpec = EvaluationSpec()

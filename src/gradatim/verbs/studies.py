@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from gradatim.errors import SpecError
 from gradatim.progress import stage_progress
 from gradatim.settings import validated
 from gradatim.verbs.scores import load_kernel
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
     from gradatim.blocks.store import Store
     from gradatim.law.compare import Comparison
     from gradatim.law.fit import LawFit
+    from gradatim.model.network import Network
     from gradatim.record.read import Record
+
+MAX_TOKENS = 1e18
+"""More than anybody has trained on, and few enough to be counted."""
 
 
 def build(
@@ -86,22 +91,27 @@ def train(
     from gradatim.train.identity import store_reference
     from gradatim.train.stopping import asked_to_stop
 
+    if not 0 < tokens <= MAX_TOKENS:
+        expected = f"a number above 0, at most {MAX_TOKENS:.0e}"
+        raise SpecError("is no budget", where="tokens", expected=expected, got=f"{tokens:g}")
     store = Store.open(Path(store_path))
     recipe = Recipe.load(Path(recipe_file)) if recipe_file else Recipe.parse({}, where="recipe")
     shape = rung_shape(rung, vocab_size=store.vocab_size, context_tokens=store.block_tokens)
     device, precision = kind_and_format("auto")
-    spec = RunSpec(
-        store=store_reference(store, recipe),
-        rung=rung,
-        seed=seed,
-        shape=shape,
-        recipe=recipe,
-        budget_flops=tokens * training_flops(shape, shape.context_tokens) / shape.context_tokens,
-        batch_blocks=batch_blocks,
-        device=device,
-        precision=precision,
-        operation=Operation(arm=recipe.data.kind),
-    )
+    settings = {
+        "store": store_reference(store, recipe),
+        "rung": rung,
+        "seed": seed,
+        "shape": shape,
+        "recipe": recipe,
+        "budget_flops": tokens * training_flops(shape, shape.context_tokens) / shape.context_tokens,
+        "batch_blocks": batch_blocks,
+        "device": device,
+        "precision": precision,
+        "operation": Operation(arm=recipe.data.kind),
+    }
+    spec = validated(RunSpec, settings, where="train")
+    spec.clock()  # a budget that pays for no step is refused here
     job = Job(spec, Path(folder))
     with (
         limited_threads(suitable_threads(spec) if num_threads is None else num_threads),
@@ -188,34 +198,52 @@ def report(folder: Path | str, path: Path | str | None = None) -> Path:
 
 
 def evaluate(
-    run_folder: Path | str, *, num_blocks: int = 512, num_tasks: int = 200
+    run_folder: Path | str,
+    *,
+    checkpoint: str = "last",
+    num_blocks: int = 512,
+    num_tasks: int | None = None,
 ) -> dict[str, Any]:
-    """Measure a finished run's last weights on a larger held-out set than during training.
+    """Measure a run's weights on a larger held-out set than during training.
 
     Args:
         run_folder: a run folder.
+        checkpoint: `last`, a number of steps, or a progress such as 0.1.
         num_blocks: held-out blocks for bits per byte.
-        num_tasks: items a split and level, where the store has tasks.
+        num_tasks: items a split and level; by default 200 where the store has tasks.
 
     Returns:
         `bits_per_byte` by slice, and `tasks` by split and level with accuracy, probability of the
         right answer and chance.
+
+    Raises:
+        RecordError: no run, or no such checkpoint.
+        SpecError: a number that cannot be meant, or of tasks in a store that has none.
     """
     from gradatim.evaluate.evaluator import Evaluator
     from gradatim.record.read import Record
+    from gradatim.study.execute import suitable_threads
     from gradatim.study.single import open_store
-    from gradatim.train.checkpoint import load_network
+    from gradatim.train.device import limited_threads
 
+    for name, number, least in (("num_blocks", num_blocks, 1), ("num_tasks", num_tasks or 0, 0)):
+        if number < least:
+            raise SpecError("too few", where=name, expected=f"{least} or more", got=str(number))
     spec = Record.read(run_folder).spec
     store = open_store(spec)
+    if num_tasks and not store.tasks():
+        raise SpecError(
+            "the store has no tasks to take items from", where="num_tasks", got=str(num_tasks)
+        )
     evaluator = Evaluator(
         store,
         num_blocks=num_blocks,
         num_bands=spec.evaluation.num_bands,
-        num_tasks=num_tasks,
+        num_tasks=200 if num_tasks is None else num_tasks,
         num_samples=0,
     )
-    (event,) = evaluator(load_network(Path(run_folder)), 1.0)
+    with limited_threads(suitable_threads(spec)):
+        (event,) = evaluator(_network_at(run_folder, checkpoint), 1.0)
     return {name: value for name, value in event.items() if name != "event"}
 
 
@@ -233,21 +261,37 @@ def explain(run_folder: Path | str, step: int) -> list[dict[str, Any]]:
     return explain_step(folder, step, store=open_store(Record.read(folder).spec))
 
 
-def export(run_folder: Path | str, destination: Path | str) -> Path:
-    """Write a run's last weights as a Hugging Face folder, tokenizer included.
+def export(run_folder: Path | str, destination: Path | str, *, checkpoint: str = "last") -> Path:
+    """Write a run's weights as a Hugging Face folder, tokenizer included.
 
     The folder opens with `transformers.AutoModelForCausalLM.from_pretrained`.
+
+    Args:
+        run_folder: a run folder.
+        destination: a new folder, or an earlier export, which is replaced.
+        checkpoint: `last`, a number of steps, or a progress such as 0.1.
+
+    Raises:
+        InputError: the destination holds something else.
+        RecordError: no run, or no such checkpoint.
     """
     from gradatim.model.convert import save_hf
     from gradatim.record.read import Record
     from gradatim.study.single import open_store
-    from gradatim.train.checkpoint import load_network
 
     store = open_store(Record.read(run_folder).spec)
     save_hf(
-        load_network(Path(run_folder)),
+        _network_at(run_folder, checkpoint),
         Path(destination),
         tokenizer_path=store.tokenizer_path,
         separator_id=store.separator_id,
     )
     return Path(destination)
+
+
+def _network_at(run_folder: Path | str, checkpoint: str) -> Network:
+    from gradatim.study.model_scores import checkpoint_step, parse_moment
+    from gradatim.train.checkpoint import load_network
+
+    folder = Path(run_folder)
+    return load_network(folder, step=checkpoint_step(folder, parse_moment(checkpoint)))
