@@ -50,6 +50,14 @@ app = typer.Typer(
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Lay a setting over the file, such as budget.tokens=4e6; may be given again.",
+    ),
+]
 
 errors_console = Terminal(stderr=True)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gradatim import verbs
-from gradatim.cli.app import AsJson, app, errors_console, print_json, print_table, say
+from gradatim.cli.app import AsJson, Changes, app, errors_console, print_json, print_table, say
 from gradatim.report.wording import count, data_size, duration, flops, percent
 
 if TYPE_CHECKING:
@@ -24,14 +24,6 @@ STATUS_COLUMNS = ("arm", "rung", "seed", "budget", "state", "done", "to go", "fo
 
 StudyFile = Annotated[Path, typer.Argument(help="The study file.", metavar="STUDY.yaml")]
 StudyOut = Annotated[Path | None, typer.Option("--out", help="The study's folder [out/<name>].")]
-Changes = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="PATH=VALUE",
-        help="Lay a setting over the file, such as budget.tokens=4e6; may be given again.",
-    ),
-]
 
 
 @app.command()
@@ -110,6 +102,7 @@ def study(
     study_file: StudyFile,
     out: StudyOut = None,
     processes: Annotated[int | None, typer.Option(help="Runs at a time.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Of each run.")] = None,
     changes: Changes = None,
     as_json: AsJson = False,
 ) -> None:
@@ -121,6 +114,7 @@ def study(
         study_file,
         out,
         num_processes=processes,
+        num_threads=threads,
         changes=changes or (),
         console=errors_console,
     )

@@ -11,6 +11,7 @@ import typer
 from gradatim import verbs
 from gradatim.cli.app import (
     AsJson,
+    Changes,
     app,
     errors_console,
     print_json,
@@ -43,6 +44,7 @@ def train(
     threads: Annotated[
         int | None, typer.Option(help="Of one operation [one, or all for a large network].")
     ] = None,
+    changes: Changes = None,
     as_json: AsJson = False,
 ) -> None:
     """Train one run; the same command again goes on where it was killed.
@@ -58,6 +60,7 @@ def train(
         seed=seed,
         batch_blocks=batch_blocks,
         num_threads=threads,
+        changes=changes or (),
         console=errors_console,
     )
     assert record.finish is not None

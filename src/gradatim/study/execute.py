@@ -94,6 +94,7 @@ def run_locally(
     on_event: OnEvent,
     *,
     num_processes: int | None = None,
+    num_threads: int | None = None,
     train: Train = run,
 ) -> None:
     """Run every job, longest first, as many at a time as the machine has cores or GPUs.
@@ -102,6 +103,7 @@ def run_locally(
         jobs: what to run; finished ones return at once, killed ones go on.
         on_event: told of every start, end and failure, and a few times a second of progress.
         num_processes: at once; by default one a GPU where there are any, else one a core.
+        num_threads: of each; by default as many as there are cores for.
         train: what a process does with its job; no function of a program's main module.
 
     Raises:
@@ -109,7 +111,7 @@ def run_locally(
         KeyboardInterrupt: after the running processes were ended; their checkpoints stay.
         StoppedError: by SIGTERM, likewise, after each has written a checkpoint.
     """
-    slots, threads = machine_slots(num_processes)
+    slots, threads = machine_slots(num_processes, num_threads)
     ordered = sorted(jobs, key=lambda job: -job.spec.budget_flops)
     wide = [job for job in ordered if _wants_all_cores(job.spec)]
     narrow = [job for job in ordered if not _wants_all_cores(job.spec)]
@@ -117,11 +119,13 @@ def run_locally(
     _Pool(slots, threads, on_event, train).run(narrow)
 
 
-def machine_slots(num_processes: int | None = None) -> tuple[int, int]:
+def machine_slots(
+    num_processes: int | None = None, num_threads: int | None = None
+) -> tuple[int, int]:
     """Processes at a time and threads a process on this machine.
 
     Raises:
-        SpecError: fewer than one process, or this one is one of many already.
+        SpecError: fewer than one process or thread, or this one is one of many already.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise SpecError(
@@ -137,9 +141,13 @@ def machine_slots(num_processes: int | None = None) -> tuple[int, int]:
             expected="1 or more",
             got=f"{num_processes}",
         )
+    if num_threads is not None and num_threads < 1:
+        raise SpecError(
+            "a process needs a thread", where="threads", expected="1 or more", got=f"{num_threads}"
+        )
     num_cores = num_usable_cores()
-    slots = num_processes or torch.cuda.device_count() or num_cores
-    return slots, max(1, num_cores // slots)
+    slots = num_processes or torch.cuda.device_count() or max(1, num_cores // (num_threads or 1))
+    return slots, num_threads or max(1, num_cores // slots)
 
 
 def suitable_threads(spec: RunSpec) -> int:

@@ -58,6 +58,7 @@ def run_study(
     folder: Path,
     *,
     num_processes: int | None = None,
+    num_threads: int | None = None,
     console: Console | None = None,
 ) -> StudyResult:
     """Train every run of a study that is not finished yet; one failure stops no other run.
@@ -67,6 +68,7 @@ def run_study(
         store: its block store.
         folder: the study's folder.
         num_processes: runs at a time; by default one a core, or one a GPU.
+        num_threads: of each; by default as many as there are cores for.
         console: shows progress; None is silent.
 
     Raises:
@@ -87,14 +89,14 @@ def run_study(
         check_same_study(index, folder)
         write_study_file(folder, spec.to_yaml())
         index.write(folder)
-        return _run(index, jobs, folder, num_processes, console)
+        return _run(index, jobs, folder, (num_processes, num_threads), console)
 
 
 def _run(
     index: StudyIndex,
     jobs: Sequence[Job],
     folder: Path,
-    num_processes: int | None,
+    processes_and_threads: tuple[int | None, int | None],
     console: Console,
 ) -> StudyResult:
     waiting = [job for job in jobs if not is_finished(job.folder)]
@@ -115,7 +117,8 @@ def _run(
                     write_spec(job.folder, job.spec)
                 take_note(JobEvent("started", job))
                 take_note(JobEvent("finished", job, progress=1.0))
-        run_locally(waiting, take_note, num_processes=num_processes)
+        num_processes, num_threads = processes_and_threads
+        run_locally(waiting, take_note, num_processes=num_processes, num_threads=num_threads)
     index = index.with_failures(failures)
     for failure in index.failures:
         console.print(failure, markup=False, style="red", soft_wrap=True)

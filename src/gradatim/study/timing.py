@@ -140,10 +140,10 @@ class _JobClock:
 # In the process of a job
 
 
-def time_run(
-    spec: RunSpec, folder: Path, *, on_progress: Callable[[float, float], None] | None = None
-) -> None:
+def time_run(spec: RunSpec, folder: Path, **_listeners: Callable[..., object] | None) -> None:
     """Time a run's network and leave the pace in the folder; trains nothing that stays.
+
+    It tells no progress, and is not asked to stop: it is over in seconds.
 
     Its `opening_seconds` are what the timing itself took, which the run will not.
     """

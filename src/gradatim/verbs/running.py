@@ -95,6 +95,7 @@ def study(
     folder: Path | str | None = None,
     *,
     num_processes: int | None = None,
+    num_threads: int | None = None,
     changes: Sequence[str] = (),
     console: Console | None = None,
 ) -> StudyResult:
@@ -104,6 +105,7 @@ def study(
         study_file: `study.yaml`.
         folder: where everything goes; `out/<name of the study>` by default.
         num_processes: runs at a time; by default one a core, or one a GPU.
+        num_threads: of each; by default as many as there are cores for.
         changes: settings laid over the file, each `a.b=value`; the folder's `study.yaml` is the
             study with them.
         console: shows progress.
@@ -118,6 +120,7 @@ def study(
         spec,
         Path(folder) if folder else _folder_of(spec),
         num_processes=num_processes,
+        num_threads=num_threads,
         console=console,
     )
 
@@ -153,12 +156,17 @@ def demo(
 
     text = resources.files("gradatim.study").joinpath("demo.yaml").read_text(encoding="utf-8")
     spec = parse_study(read_yaml(text, where="demo.yaml"), where="demo.yaml", changes=changes)
-    _run_study(spec, Path(folder), num_processes=None, console=console)
+    _run_study(spec, Path(folder), console=console)
     return report(folder)
 
 
 def _run_study(
-    spec: StudySpec, folder: Path, *, num_processes: int | None, console: Console | None
+    spec: StudySpec,
+    folder: Path,
+    *,
+    num_processes: int | None = None,
+    num_threads: int | None = None,
+    console: Console | None,
 ) -> StudyResult:
     from gradatim.study.check import check_before_store
     from gradatim.study.execute import machine_slots
@@ -166,14 +174,21 @@ def _run_study(
     from gradatim.study.run import run_study
 
     # What cannot be meant is refused before a store is built, the rest by `run_study`.
-    machine_slots(num_processes)
+    machine_slots(num_processes, num_threads)
     check_study_file(folder)
     store = _store_there(spec, folder)
     if store is None:
         assert spec.store is not None
         check_before_store(spec, spec.store)
         store = build(spec.store, folder / "store", console=console)
-    return run_study(spec, store, folder, num_processes=num_processes, console=console)
+    return run_study(
+        spec,
+        store,
+        folder,
+        num_processes=num_processes,
+        num_threads=num_threads,
+        console=console,
+    )
 
 
 def _folder_of(spec: StudySpec) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from rich.console import Console
 
 from gradatim.errors import SpecError
 from gradatim.progress import stage_progress
-from gradatim.settings import validated
+from gradatim.settings import read_yaml_file, validated
 from gradatim.verbs.scores import load_kernel
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def train(
     seed: int = 0,
     batch_blocks: int = 16,
     num_threads: int | None = None,
+    changes: Sequence[str] = (),
     console: Console | None = None,
 ) -> Record:
     """Train one run; called again with the same arguments it goes on, or returns the record.
@@ -74,6 +75,7 @@ def train(
         batch_blocks: blocks in one step.
         num_threads: of one operation; by default one for a small network, all usable cores for a
             large one.
+        changes: settings laid over the recipe, each `a.b=value`, such as `rate.peak=0.004`.
         console: shows a progress bar where it is a terminal.
 
     Raises:
@@ -81,6 +83,7 @@ def train(
         StoppedError: by SIGTERM, after a checkpoint; a second SIGTERM ends the process at once.
     """
     from gradatim.blocks.store import Store
+    from gradatim.changes import with_changes
     from gradatim.compute import rung_shape, training_flops
     from gradatim.recipe import Recipe
     from gradatim.record.spec import Operation, RunSpec
@@ -95,7 +98,9 @@ def train(
         expected = f"a number above 0, at most {MAX_TOKENS:.0e}"
         raise SpecError("is no budget", where="tokens", expected=expected, got=f"{tokens:g}")
     store = Store.open(Path(store_path))
-    recipe = Recipe.load(Path(recipe_file)) if recipe_file else Recipe.parse({}, where="recipe")
+    where = str(recipe_file or "recipe")
+    values = read_yaml_file(Path(recipe_file)) if recipe_file else {}
+    recipe = Recipe.parse(with_changes(Recipe, values, changes, where=where), where=where)
     shape = rung_shape(rung, vocab_size=store.vocab_size, context_tokens=store.block_tokens)
     device, precision = kind_and_format("auto")
     settings = {
