@@ -14,7 +14,7 @@ from gradatim.law.compare import compare
 from gradatim.law.interval import Variance
 from gradatim.law.power import effect_seen, power_of, seeds_needed, sight, standard_error
 from gradatim.law.ratio import RungLosses, lagrange_weights, ratio_of
-from synthetic_records import make_study
+from synthetic_records import make_record, make_study, run_spec
 
 MULTIPLES = (0.5, 1.0, 2.0)
 
@@ -55,6 +55,38 @@ def test_the_interval_by_hand_where_the_curve_is_a_line() -> None:
     far = place / math.log(2)
     half = stats.t.ppf(0.975, 9) * sd * math.sqrt((1 + far**2 + (1 - far) ** 2) / 4)
     assert slope * (place - 0.25) == pytest.approx(half, rel=1e-3)
+
+
+def test_two_rungs_alike_halve_the_variance_of_the_ratio() -> None:
+    """Near a ratio of 1 the interval is as wide as the standard error."""
+    one, two = (ratio_of([rung(1.0, sd=1e-5)] * count) for count in (1, 2))
+    assert one is not None
+    assert two is not None
+    assert one.low is not None
+    assert two.low is not None
+    narrower = math.sqrt(2) * stats.t.ppf(0.975, 6) / stats.t.ppf(0.975, 12)
+    assert math.log(one.low) / math.log(two.low) == pytest.approx(narrower, rel=0.01)
+
+
+def test_of_a_measure_where_more_is_better_the_ratio_is_read_the_right_way() -> None:
+    """Accuracy rises with compute; the arm is halfway to the baseline at twice the budget."""
+    records = []
+    for seed in range(3):
+        for arm, multiple, right in (
+            ("uniform", 0.5, 0.4),
+            ("uniform", 1.0, 0.5),
+            ("uniform", 2.0, 0.6),
+            ("ceiling", 1.0, 0.55),
+        ):
+            operation = {"arm": arm, "budget_multiple": multiple}
+            flops = multiple * run_spec(arm).budget_flops
+            spec = run_spec(arm, "20k", seed, operation=operation, budget_flops=flops)
+            shown = right + seed / 100 + (arm == "ceiling") * (seed % 2) / 1000
+            records.append(make_record(spec, [2.0], accuracies=[shown]))
+    comparison = compare(records, measure="accuracy", name="held_out/b")
+    (ratio,) = comparison.ratios
+    assert ratio.ratio == pytest.approx(2**-0.5, rel=0.01)
+    assert comparison.noise[0].degrees_of_freedom == (4 - 1) * (3 - 1)  # other budgets count too
 
 
 def test_the_interval_leaves_out_one_exactly_when_the_difference_is_resolved() -> None:

@@ -71,6 +71,25 @@ def test_it_is_the_scatter_that_other_text_would_have_shown() -> None:
     assert math.sqrt(np.mean(told)) == pytest.approx(np.std(differences), rel=0.1)
 
 
+def test_long_blocks_with_the_same_difference_a_byte_are_no_scatter() -> None:
+    random = np.random.default_rng(4)
+    num_bytes = random.integers(20, 400, 60).astype(float)
+    rows, strata = {"all": np.arange(60)}, np.zeros(60, np.int64)
+    effect = -0.5 + random.normal(0, 1e-4, 60)
+    arm = Blocks(num_bytes * (2 + effect), num_bytes, strata, rows)
+    found = text_variance([[(arm, Blocks(num_bytes * 2, num_bytes, strata, rows))]], ["all"])
+    assert found is not None
+    assert math.sqrt(found.value) < 1e-4
+
+
+def test_blocks_alone_in_their_stratum_stand_for_each_other() -> None:
+    effect = np.random.default_rng(6).normal(size=20)
+    pair = (blocks(2 + effect, strata=np.arange(20)), blocks(np.full(20, 2.0)))
+    found = text_variance([[pair]], ["all"])
+    assert found is not None
+    assert found.value == pytest.approx(effect.var(ddof=1) / 20)
+
+
 def test_runs_without_blocks_or_with_other_ones_say_nothing() -> None:
     assert text_variance([[]], ["all"]) is None
     few, many = blocks(np.ones(4)), blocks(np.ones(6))
