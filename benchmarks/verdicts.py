@@ -416,8 +416,8 @@ store:
   block_tokens: 224
 rungs: [20k]
 arms: {uniform: {}}
-seeds: 6
-budget: {tokens: 400_000}
+seeds: 4
+budget: {tokens: 800_000}
 baseline_budgets: [0.5, 1.25, 2]
 batch_blocks: 4
 recipe: {rate: {kind: wsd, peak: 0.006, warmup_fraction: 0.05, decay_fraction: 0.25}}

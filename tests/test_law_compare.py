@@ -436,7 +436,7 @@ def test_an_arm_may_be_called_like_a_budget() -> None:
         ] + [at_budget(2.0, seed) for seed in range(4)]
 
     (like,), (other,) = (compare(arms(name)).noise for name in ("2 budgets", "other"))
-    assert like.degrees_of_freedom == other.degrees_of_freedom == 9
+    assert like.degrees_of_freedom == other.degrees_of_freedom == 6
     assert like.sd == pytest.approx(other.sd)
 
 

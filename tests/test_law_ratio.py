@@ -23,16 +23,19 @@ def law(multiple: float, exponent: float = 0.2) -> float:
     return 1 + float(multiple**-exponent)
 
 
-def rung(ratio: float, *, sd: float = 0.001, seeds: int = 3, shift: float = 0.0) -> RungLosses:
+def rung(ratio: float, *, seeds: int = 3, noise: float = 0.0, seed: int = 0) -> RungLosses:
     """An arm whose loss is the baseline's at 1 / ratio of the budget."""
-    baseline = {m: {seed: law(m) + shift for seed in range(seeds)} for m in MULTIPLES}
-    arm = {seed: law(1 / ratio) + shift for seed in range(seeds)}
-    return RungLosses(arm, baseline, Variance(sd**2, 6))
+    random = np.random.default_rng(seed)
+    baseline = {m: {s: law(m) + random.normal(0, noise) for s in range(seeds)} for m in MULTIPLES}
+    return RungLosses(law(1 / ratio) - law(1.0), baseline)
+
+
+KNOWN = Variance(1e-6, 6)
 
 
 @pytest.mark.parametrize("ratio", [0.6, 0.8, 1.0, 1.25, 1.7])
 def test_a_known_ratio_is_read_between_finished_runs(ratio: float) -> None:
-    found = ratio_of([rung(ratio), rung(ratio, shift=0.4)])
+    found = ratio_of([rung(ratio), rung(ratio)], KNOWN)
     assert found is not None
     assert found.ratio == pytest.approx(ratio, rel=0.003)
     assert found.low is not None
@@ -42,60 +45,40 @@ def test_a_known_ratio_is_read_between_finished_runs(ratio: float) -> None:
 
 
 def test_the_interval_by_hand_where_the_curve_is_a_line() -> None:
-    """Two budgets: at a ratio of 1 the standard error is that of a difference of two means."""
-    slope, sd = 0.1, 0.002
-    losses = {1.0: 2.0, 2.0: 2.0 - slope * math.log(2)}
-    baseline = {m: dict.fromkeys(range(4), loss) for m, loss in losses.items()}
-    arm = dict.fromkeys(range(4), 2.0 - slope * 0.25)
-    found = ratio_of([RungLosses(arm, baseline, Variance(sd**2, 9))])
+    """Two budgets: what the gain to the second scatters by, and the difference, add up."""
+    slope = 0.1
+    gains = np.array([0.9, 1.0, 1.1, 1.0]) * slope * math.log(2)
+    baseline = {1.0: dict.fromkeys(range(4), 2.0), 2.0: dict(enumerate(2.0 - gains))}
+    of_gap = Variance(1e-6, 9)
+    found = ratio_of([RungLosses(-slope * 0.25, baseline)], of_gap)
     assert found is not None
     assert found.ratio == pytest.approx(math.exp(-0.25), rel=1e-6)
     assert found.low is not None
     place = -math.log(found.low)
-    far = place / math.log(2)
-    half = stats.t.ppf(0.975, 9) * sd * math.sqrt((1 + far**2 + (1 - far) ** 2) / 4)
-    assert slope * (place - 0.25) == pytest.approx(half, rel=1e-3)
+    of_gain = Variance(float(gains.var(ddof=1)) / 4 * (place / math.log(2)) ** 2, 3)
+    both = Variance.of_sum([of_gap, of_gain])
+    half = stats.t.ppf(0.975, both.degrees_of_freedom) * math.sqrt(both.value)
+    assert slope * (place - 0.25) == pytest.approx(half, rel=0.01)
 
 
-def test_two_rungs_alike_halve_the_variance_of_the_ratio() -> None:
-    """Near a ratio of 1 the interval is as wide as the standard error."""
-    one, two = (ratio_of([rung(1.0, sd=1e-5)] * count) for count in (1, 2))
-    assert one is not None
-    assert two is not None
-    assert one.low is not None
-    assert two.low is not None
-    narrower = math.sqrt(2) * stats.t.ppf(0.975, 6) / stats.t.ppf(0.975, 12)
-    assert math.log(one.low) / math.log(two.low) == pytest.approx(narrower, rel=0.01)
-
-
-def test_of_a_measure_where_more_is_better_the_ratio_is_read_the_right_way() -> None:
-    """Accuracy rises with compute; the arm is halfway to the baseline at twice the budget."""
-    records = []
-    for seed in range(3):
-        for arm, multiple, right in (
-            ("uniform", 0.5, 0.4),
-            ("uniform", 1.0, 0.5),
-            ("uniform", 2.0, 0.6),
-            ("ceiling", 1.0, 0.55),
-        ):
-            operation = {"arm": arm, "budget_multiple": multiple}
-            flops = multiple * run_spec(arm).budget_flops
-            spec = run_spec(arm, "20k", seed, operation=operation, budget_flops=flops)
-            shown = right + seed / 100 + (arm == "ceiling") * (seed % 2) / 1000
-            records.append(make_record(spec, [2.0], accuracies=[shown]))
-    comparison = compare(records, measure="accuracy", name="held_out/b")
-    (ratio,) = comparison.ratios
-    assert ratio.ratio == pytest.approx(2**-0.5, rel=0.01)
-    assert comparison.noise[0].degrees_of_freedom == (4 - 1) * (3 - 1)  # other budgets count too
+def test_two_rungs_alike_halve_the_variance_of_what_the_baseline_gains() -> None:
+    one = rung(0.8, noise=0.01)
+    widths = []
+    for rungs in ([one], [one, one]):
+        found = ratio_of(rungs, Variance(1e-12, 1e6))
+        assert found is not None
+        assert found.low is not None
+        assert found.high is not None
+        widths.append(math.log(found.high / found.low))
+    factor = stats.t.ppf(0.975, 2) / stats.t.ppf(0.975, 4) * math.sqrt(2)
+    assert widths[0] / widths[1] == pytest.approx(factor, rel=0.1)
 
 
 def test_the_interval_leaves_out_one_exactly_when_the_difference_is_resolved() -> None:
+    of_gap = Variance(1e-6 * 2 / 3, 6)
+    half = stats.t.ppf(0.975, 6) * math.sqrt(of_gap.value)
     for gap in np.linspace(-0.004, 0.004, 41):
-        seeds = range(3)
-        baseline = {m: dict.fromkeys(seeds, law(m)) for m in MULTIPLES}
-        arm = dict.fromkeys(seeds, 2.0 + float(gap))
-        found = ratio_of([RungLosses(arm, baseline, Variance(1e-6, 6))])
-        half = stats.t.ppf(0.975, 6) * 1e-3 * math.sqrt(2 / 3)
+        found = ratio_of([RungLosses(float(gap), rung(1.0, noise=0.001).baseline)], of_gap)
         assert found is not None
         assert found.low is not None
         assert found.high is not None
@@ -103,21 +86,20 @@ def test_the_interval_leaves_out_one_exactly_when_the_difference_is_resolved() -
 
 
 def test_what_is_beyond_the_budgets_is_open() -> None:
-    better, worse = (ratio_of([rung(ratio)]) for ratio in (0.3, 3.0))
+    better, worse = (ratio_of([rung(ratio)], KNOWN) for ratio in (0.3, 3.0))
     assert better is not None
-    assert (better.ratio, better.low) == (None, None)
-    assert better.high is None or better.high < 0.6
+    assert (better.ratio, better.low, better.high) == (None, None, 0.5)
     assert worse is not None
-    assert (worse.ratio, worse.high) == (None, None)
-    unknown = ratio_of([RungLosses(rung(0.8).arm, rung(0.8).baseline, Variance(0.0, 0))])
-    assert unknown is not None
-    assert (unknown.low, unknown.high) == (None, None)
+    assert (worse.ratio, worse.low, worse.high) == (None, pytest.approx(2.0), None)
+    for unknown in (ratio_of([rung(0.8)], Variance(0.0, 0)), ratio_of([rung(0.8, seeds=1)], KNOWN)):
+        assert unknown is not None
+        assert (unknown.low, unknown.high) == (None, None)
 
 
 def test_without_a_second_budget_or_a_common_seed_there_is_none() -> None:
-    one = rung(0.8)
-    assert ratio_of([RungLosses(one.arm, {1.0: one.arm}, one.variance)]) is None
-    assert ratio_of([RungLosses({7: 2.0}, one.baseline, one.variance)]) is None
+    one = rung(0.8).baseline
+    assert ratio_of([RungLosses(-0.1, {1.0: one[1.0]})], KNOWN) is None
+    assert ratio_of([RungLosses(-0.1, one | {2.0: {7: 2.0}})], KNOWN) is None
 
 
 @given(st.floats(-1, 1), st.floats(-1, 1), st.floats(-1, 1))
@@ -183,3 +165,24 @@ def test_a_pilot_lends_its_scatter() -> None:
     found = sight(num_seeds=3, num_rungs=3, num_arms=2, num_methods=1, pilot=pilot)
     assert found.noise == pytest.approx(math.sqrt(np.mean(np.square(known))))
     assert found.noise_of == "as in the pilot"
+
+
+def test_of_a_measure_where_more_is_better_the_ratio_is_read_the_right_way() -> None:
+    """Accuracy rises with compute; the arm is halfway to the baseline at twice the budget."""
+    records = []
+    for seed in range(3):
+        for arm, multiple, right in (
+            ("uniform", 0.5, 0.4),
+            ("uniform", 1.0, 0.5),
+            ("uniform", 2.0, 0.6),
+            ("ceiling", 1.0, 0.55),
+        ):
+            operation = {"arm": arm, "budget_multiple": multiple}
+            flops = multiple * run_spec(arm).budget_flops
+            spec = run_spec(arm, "20k", seed, operation=operation, budget_flops=flops)
+            shown = right + seed / 100 + (arm == "ceiling") * (seed % 2) / 1000
+            records.append(make_record(spec, [2.0], accuracies=[shown]))
+    comparison = compare(records, measure="accuracy", name="held_out/b")
+    (ratio,) = comparison.ratios
+    assert ratio.ratio == pytest.approx(2**-0.5, rel=0.01)
+    assert comparison.noise[0].degrees_of_freedom == 2  # other budgets may be noisier

@@ -198,7 +198,9 @@ class Said:
         return re.findall(r"`([^`]+)`", self.text)
 
     def method(self) -> str:
-        """What the answer is about."""
+        """What the sentence is about: it says so, or it is the answer's."""
+        if found := re.match(r"`([^`]+)`: ", self.text):
+            return found[1]
         return next(
             arm
             for sentence in self.comparison.answer
@@ -239,6 +241,7 @@ def resolved(said: Said) -> bool:
 
 
 def control(said: Said) -> Difference:
+    assert said.method() == "ceiling"
     kind = "shuffled" if "shuffled control" in said.text else "reversed"
     found = said.comparison.difference("ceiling", NAMES[kind])
     assert found is not None

@@ -9,7 +9,7 @@ claims and corrected for nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gradatim.errors import FitError
@@ -38,7 +38,7 @@ from gradatim.law.interval import (
     wildness,
 )
 from gradatim.law.power import effect_seen
-from gradatim.law.ratio import Ratio, RungLosses, ratio_of
+from gradatim.law.ratio import RungLosses, ratio_of
 from gradatim.law.results import (
     BALANCED,
     Measured,
@@ -110,7 +110,9 @@ def compare(
     ]
     main = (measure, name)
     differences = list(corrected(differences, arms, baseline, main))
-    ratios = [study.ratio(arm.name, main) for arm in arms if arm.name != baseline]
+    ratios = [
+        study.ratio(d) for d in differences if (d.reference, d.measure, d.name) == (baseline, *main)
+    ]
     comparison = Comparison(
         baseline=baseline,
         measure=measure,
@@ -173,18 +175,15 @@ class _Study:
         """Variance of a run by rung, of arms that are alike, and which arms are wilder."""
         if measured not in self._known:
             arms = list(dict.fromkeys(arm for arm, _, _ in self.results))
-            multiples = sorted({multiple for multiple, _, _ in self.at_other_budgets})
-            tables: list[list[BySeed]] = []
-            for rung in self.rungs:
-                at_multiples = self._at_multiples(rung, measured)
-                row = [self._values(arm, rung, measured) for arm in arms]
-                tables.append([*row, *(at_multiples.get(multiple, {}) for multiple in multiples)])
+            tables: list[list[BySeed]] = [
+                [self._values(arm, rung, measured) for arm in arms] for rung in self.rungs
+            ]
             chances = [wildness(place, tables) for place in range(len(tables[0]))]
             calm = [place for place, chance in enumerate(chances) if chance >= VERY_WILD]
             if len(calm) < 2:
                 calm = list(range(len(chances)))
             found = [residual_variance([row[place] for place in calm]) for row in tables]
-            wild = {arm for arm, chance in zip(arms, chances, strict=False) if chance < WILD}
+            wild = {arm for arm, chance in zip(arms, chances, strict=True) if chance < WILD}
             self._known[measured] = dict(zip(self.rungs, found, strict=True)), wild
         return self._known[measured]
 
@@ -315,39 +314,34 @@ class _Study:
             return [measured[1]]
         return [name for measure, name in self.measured if name.startswith(f"{rest}/")]
 
-    def ratio(self, arm: str, measured: Measured) -> ComputeRatio | None:
+    def ratio(self, difference: Difference) -> ComputeRatio | None:
         """The arm's compute ratio to the baseline, where that was run at other budgets."""
+        measured = (difference.measure, difference.name)
         sign = -1.0 if measured[0] in HIGHER_IS_BETTER else 1.0
-        variances = self._variances_of(arm, self.baseline, measured)
-
-        def losses(values: Mapping[int, float]) -> dict[int, float]:
-            return {seed: sign * value for seed, value in values.items()}
-
-        by_rung = {}
-        for rung in self.rungs:
-            mine = self._values(arm, rung, measured)
-            budgets = {1.0: self._values(self.baseline, rung, measured)}
-            budgets |= self._at_multiples(rung, measured)
-            if mine and len(budgets) > 1:
-                at_budgets = {m: losses(values) for m, values in budgets.items()}
-                by_rung[rung] = RungLosses(losses(mine), at_budgets, variances[rung])
-
-        def read(rungs: Collection[str]) -> Ratio | None:
-            lenders = [variances[rung] for rung in self.rungs if rung not in rungs]
-            return ratio_of([by_rung[rung] for rung in rungs], lenders)
-
-        overall = read(by_rung) if by_rung else None
+        losses, alone = [], []
+        for found in difference.rungs:
+            budgets = {1.0: self._values(self.baseline, found.rung, measured)}
+            budgets |= self._at_multiples(found.rung, measured)
+            if len(budgets) > 1:
+                at_budgets = {
+                    multiple: {seed: sign * value for seed, value in by_seed.items()}
+                    for multiple, by_seed in budgets.items()
+                }
+                rung = RungLosses(sign * found.estimate.mean, at_budgets)
+                losses.append(rung)
+                alone.append((found.rung, ratio_of([rung], _variance(found.estimate))))
+        if difference.overall is None or not losses or len(losses) < len(difference.rungs):
+            return None
+        overall = ratio_of(losses, _variance(difference.overall))
         if overall is None:
             return None
-        multiples = set.intersection(*(set(rung.baseline) for rung in by_rung.values()))
-        alone = {rung: read([rung]) for rung in by_rung}
         return ComputeRatio(
-            arm=arm,
+            arm=difference.arm,
             reference=self.baseline,
-            multiples=tuple(sorted(multiples)),
+            multiples=tuple(sorted(set.intersection(*(set(r.baseline) for r in losses)))),
             rungs=tuple(
                 RungRatio(rung=rung, ratio=found.ratio, low=found.low, high=found.high)
-                for rung, found in alone.items()
+                for rung, found in alone
                 if found is not None
             ),
             ratio=overall.ratio,
@@ -355,6 +349,10 @@ class _Study:
             high=overall.high,
             reach=overall.reach,
         )
+
+
+def _variance(found: Estimate) -> Variance:
+    return Variance((found.standard_error or 0.0) ** 2, found.degrees_of_freedom)
 
 
 def _effect_seen(

@@ -5,10 +5,12 @@ loss read off the middle of a curve makes every gain look small. So the baseline
 other budgets too (`baseline_budgets` of a study), each with a schedule of its own, and its loss
 between those budgets is interpolated in log compute, by the parabola through three of them.
 
-At a supposed ratio r the arm's loss minus the baseline's at 1 / r times the budget is a sum of
-means of runs with known weights, so the interval is exact: every r at which that sum could be zero
+At a supposed ratio r the arm's loss minus the baseline's at 1 / r times the budget is the
+difference at equal compute, and beside it what the baseline gains on the way, a sum of paired
+differences with known weights. The interval holds every r at which both together could be zero
 (Fieller's way). At r = 1 this is the test of the difference itself: both exclude "no effect", or
-neither does.
+neither does. Runs at other budgets may be noisier, so their scatter is their own; the two parts are
+taken as independent, though they share the baseline's runs in opposite senses: a little too wide.
 """
 
 from __future__ import annotations
@@ -19,28 +21,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradatim.law.interval import BySeed, Values, Variance, t_factor, weighted
+from gradatim.law.interval import BySeed, Values, Variance, t_factor
 
-_NUM_TRIED = 401
+_NUM_TRIED = 201
 
 
 @dataclass(frozen=True)
 class RungLosses:
-    """One rung: final losses by seed, lower being better.
+    """One rung; losses are final ones, lower being better.
 
     Attributes:
-        arm: of the arm.
-        baseline: of the baseline, by multiple of the budget, 1 among them.
-        variance: of a run within this rung.
+        gap: mean of the arm minus the baseline, at equal compute.
+        baseline: losses by seed, by multiple of the budget, 1 among them.
     """
 
-    arm: BySeed
+    gap: float
     baseline: Mapping[float, BySeed]
-    variance: Variance
 
     def seeds(self) -> list[int]:
-        """Those with which everything was run."""
-        return sorted(set(self.arm).intersection(*self.baseline.values()))
+        """Those with which the baseline was run at every budget."""
+        return sorted(set.intersection(*map(set, self.baseline.values())))
 
 
 @dataclass(frozen=True)
@@ -57,37 +57,38 @@ class Ratio:
     reach: tuple[float, float]
 
 
-def ratio_of(rungs: Sequence[RungLosses], lenders: Sequence[Variance] = ()) -> Ratio | None:
+def ratio_of(rungs: Sequence[RungLosses], of_gap: Variance) -> Ratio | None:
     """The one ratio for all these rungs; None where it cannot be read.
 
-    Needs a seed with which arm and baseline were run at every budget, and a second budget.
+    Needs a second budget, and a seed with which the baseline was run at every budget.
 
     Args:
         rungs: those read.
-        lenders: variances of other rungs, borrowed from where these are not replicated.
+        of_gap: variance of the mean over rungs of their gaps.
     """
     multiples = sorted(set.intersection(*(set(rung.baseline) for rung in rungs)))
-    counts = [len(rung.seeds()) for rung in rungs]
-    if len(multiples) < 2 or not all(counts):
+    if len(multiples) < 2 or not all(rung.seeds() for rung in rungs):
         return None
     log_multiples = np.log(multiples)
     tried = np.linspace(log_multiples[0], log_multiples[-1], _NUM_TRIED)
     weights = lagrange_weights(log_multiples, tried)
-    gaps = np.zeros(_NUM_TRIED)
-    for rung in rungs:
-        seeds = rung.seeds()
-        arm = np.mean([rung.arm[seed] for seed in seeds])
-        points = [np.mean([rung.baseline[m][seed] for seed in seeds]) for m in multiples]
-        gaps += (arm - weights @ points) / len(rungs)
-    bound = _half_width(rungs, counts, lenders) * np.sqrt(1 + (weights**2).sum(axis=1))
+    # Of each rung, by seed: what the baseline gains from its own budget to the one tried.
+    gains = [
+        np.array([[r.baseline[1.0][s] - r.baseline[m][s] for m in multiples] for s in r.seeds()])
+        @ weights.T
+        for r in rungs
+    ]
+    gaps = np.mean([r.gap + gain.mean(0) for r, gain in zip(rungs, gains, strict=True)], axis=0)
+    bound = np.array(
+        [_half_width(of_gap, [gain[:, x] for gain in gains]) for x in range(len(tried))]
+    )
     most, least = _first_above_zero(gaps + bound, tried), _last_below_zero(gaps - bound, tried)
     middle = _first_above_zero(gaps, tried)
-    return Ratio(
-        None if middle is None else math.exp(-middle),
-        None if least is None else math.exp(-least),
-        None if most is None else math.exp(-most),
-        (math.exp(-tried[-1]), math.exp(-tried[0])),
-    )
+    reach = (math.exp(-tried[-1]), math.exp(-tried[0]))
+    low, high = (None if end is None else math.exp(-end) for end in (least, most))
+    if middle is None and low is None and high is None and np.isfinite(bound).all():
+        low, high = (None, reach[0]) if gaps[-1] + bound[-1] < 0 else (reach[1], None)
+    return Ratio(None if middle is None else math.exp(-middle), low, high, reach)
 
 
 def lagrange_weights(points: Values, x: Values) -> Values:
@@ -108,16 +109,18 @@ def lagrange_weights(points: Values, x: Values) -> Values:
     return weights
 
 
-def _half_width(
-    rungs: Sequence[RungLosses], counts: Sequence[int], lenders: Sequence[Variance]
-) -> float:
-    """Of the mean over rungs of a mean over seeds, each with weight 1."""
-    weights = [1 / count / len(rungs) ** 2 for count in counts]
-    variances = [rung.variance for rung in rungs]
-    variance = weighted([*variances, *lenders], [*weights, *[0.0] * len(lenders)])
-    if variance.degrees_of_freedom == 0:
+def _half_width(of_gap: Variance, gains: Sequence[Values]) -> float:
+    """Of the mean over rungs of gap and gain, each gain [seeds]."""
+    if of_gap.degrees_of_freedom == 0:
         return math.inf
-    return t_factor(variance.degrees_of_freedom) * math.sqrt(variance.value)
+    parts = [of_gap]
+    for gain in gains:
+        if np.ptp(gain) > 0:
+            parts.append(Variance(float(gain.var(ddof=1)) / len(gain), len(gain) - 1))
+        elif len(gain) == 1 and gain[0] != 0:
+            return math.inf
+    found = Variance.of_sum([parts[0], *(part.times(1 / len(gains) ** 2) for part in parts[1:])])
+    return t_factor(found.degrees_of_freedom) * math.sqrt(found.value)
 
 
 def _first_above_zero(values: Values, x: Values) -> float | None:

@@ -90,19 +90,27 @@ def about_method(comparison: Comparison, method: str) -> Iterator[Sentence]:
     found = comparison.difference(method, comparison.baseline)
     assert found is not None, method
     yield effect(comparison, found)
-    if found.verdict not in ("better", "worse"):
+    if found.verdict == "cannot be judged":
         return
     assert found.adjusted_p_value is not None
-    if found.adjusted_p_value > _BARELY:
+    is_resolved = found.verdict != "not resolved"
+    if is_resolved and found.adjusted_p_value > _BARELY:
         yield say("barely")
     opposite: Verdict = "worse" if found.verdict == "better" else "better"
-    if against := [r.rung for r in found.rungs if r.verdict == opposite]:
+    against = [r.rung for r in found.rungs if r.verdict == opposite]
+    if is_resolved and against:
         yield say("opposite", rungs=listing(against))
     if (comparison.measure, comparison.name) == ("bits_per_byte", "all"):
         yield from _where(comparison, found)
-    if ratio := comparison.ratio(method, comparison.baseline):
+    if is_resolved:
+        yield from _causes(comparison, found)
+
+
+def _causes(comparison: Comparison, found: Difference) -> Iterator[Sentence]:
+    """What a resolved difference is worth in compute, and what it may come of."""
+    if ratio := comparison.ratio(found.arm, comparison.baseline):
         yield from _ratio(comparison, ratio)
-    controls = comparison.controls(method)
+    controls = comparison.controls(found.arm)
     for control in controls:
         yield control_sentence(comparison, found, control)
     if not controls:
@@ -285,7 +293,8 @@ def findings(comparison: Comparison) -> Iterator[Sentence]:
         found = comparison.difference(method, comparison.baseline)
         if found is None:
             continue
-        yield from (s for s in about_method(comparison, method) if s.text not in said)
+        sentences = (s for s in about_method(comparison, method) if s.text not in said)
+        yield from (_named(sentence, method) for sentence in sentences)
         yield from _text_share(found)
         yield from _by_rung(found)
         yield from _slice_findings(comparison, method)
@@ -298,6 +307,14 @@ def findings(comparison: Comparison) -> Iterator[Sentence]:
         yield say("missing", clauses="; ".join(comparison.missing))
     for clause in comparison.conditions:
         yield say("conditions", clause=clause)
+
+
+def _named(sentence: Sentence, method: str) -> Sentence:
+    """In a list of findings a sentence says whom it is about."""
+    if sentence.text.startswith(("It ", "Its ")) or f"`{method}`" not in sentence.text:
+        text = f"`{method}`: {sentence.text[:1].lower()}{sentence.text[1:]}"
+        return sentence.model_copy(update={"text": text})
+    return sentence
 
 
 def _noise(comparison: Comparison) -> Iterator[Sentence]:
