@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint types docs check slow clean
+.PHONY: demo test lint types docs pages check slow clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/run.stamp: pyproject.toml constraints.txt
@@ -35,6 +35,11 @@ types: $(VENV)/dev.stamp
 
 docs: $(VENV)/dev.stamp
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+pages: $(VENV)/dev.stamp  ## the pages of docs/ that are made from the code
+	$(BIN)/typer gradatim.cli utils docs --name gradatim --title "Command line" --output docs/cli.md
+	$(BIN)/python tools/configuration.py
+	$(BIN)/python tools/api.py
 
 check: lint types docs test  ## what continuous integration runs
 

@@ -30,9 +30,20 @@ Family = Literal["llama", "gpt2"]
 class Shape(BaseModel):
     """The sizes of one network, complete: two networks of one shape differ in weights alone.
 
-    `num_kv_heads` defaults to `num_heads`; `mlp_width` to 8/3 of the width rounded up to a multiple
-    of 8 (llama, whose MLP has three matrices) or 4 times the width (gpt2, which has two), so both
-    families have about 12 width² parameters a layer. `rope_theta` is read by llama only.
+    Args:
+        family: architecture.
+        vocab_size: tokens of the vocabulary.
+        context_tokens: positions it is built for.
+        num_layers: how deep it is.
+        width: channels of the residual stream, a multiple of the heads.
+        num_heads: of attention.
+        num_kv_heads: of keys and values, of which `num_heads` is a multiple and the default.
+        mlp_width: channels inside the MLP. By default 8/3 of the width rounded up to a multiple of
+            8 (llama, whose MLP has three matrices) or 4 times the width (gpt2, which has two), so
+            both families have about 12 width² parameters a layer.
+        tied_embeddings: whether the head is the embedding.
+        rope_theta: base of the rotary positions, 10,000 by default; read by llama only.
+        norm_epsilon: added under the root of every norm, 1e-5 by default.
 
     Raises:
         pydantic.ValidationError: (a ValueError) naming the field that cannot be meant.

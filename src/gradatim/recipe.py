@@ -94,7 +94,14 @@ def scoring_costs(scores: Sequence[ScoresReference], scoring: Scoring) -> Costs:
 
 
 class Recipe(BaseModel):
-    """One value for each timeline. The default is the plain baseline."""
+    """One value for each timeline. The default is the plain baseline.
+
+    Args:
+        data: which blocks may be drawn now.
+        objective: what the target is now.
+        network: which network is trained now.
+        rate: how large a step is now.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -37,6 +37,12 @@ class CorpusSpec(_Settings):
     """Where documents come from; the options are those of `gradatim.corpus.documents`.
 
     Args:
+        location: a file, folder, glob, `hf://` name, or a list of them.
+        text_column: of the text; by default `text`, `content` or `body`.
+        id_column: of the document's id; by default `id` or `doc_id`, else file and line.
+        source_column: of the source; by default `source` or `source_repo`, else the file's name.
+        level_column: of the level; by default `level`; "" takes none.
+        on_bad: what a document that cannot be read does: `stop` the build, or `skip` and be listed.
         difficulty_columns: columns of numbers, higher is harder, that become metrics of blocks.
     """
 
@@ -116,6 +122,9 @@ class StoreSpec(_Settings):
     is then set in `spectrum`.
 
     Args:
+        corpus: where documents come from, or
+        spectrum: how much of the graded world.
+        tokenizer: trained, or one there is.
         block_tokens: length of a packed training row.
         held_out_fraction: share of the bytes never trained on, of every source and level, as whole
             documents where that can be; spectrum documents bring their own split.

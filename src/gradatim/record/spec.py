@@ -42,7 +42,14 @@ class StoreReference(_Spec):
 
 
 class OptimizerSpec(_Spec):
-    """AdamW; weight decay is decoupled and applies to matrices only. `None` clips nothing."""
+    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101).
+
+    Args:
+        betas: decay of the first and of the second moment, a step.
+        epsilon: added to the root of the second moment.
+        weight_decay: decoupled, on matrices and embeddings only.
+        clip_norm: largest norm of the whole gradient; null clips nothing.
+    """
 
     betas: tuple[Share, Share] = (0.9, 0.95)
     epsilon: float = Field(default=1e-8, gt=0, le=1)
@@ -51,16 +58,20 @@ class OptimizerSpec(_Spec):
 
 
 class EvaluationSpec(_Spec):
-    """What is measured at `num_points` fixed points of progress, the same for every arm."""
+    """What is measured at fixed points of progress, the same for every arm.
+
+    Args:
+        num_points: evaluations in a run, beside the one before its first step.
+        num_blocks: held-out blocks, even over bands.
+        num_bands: of difficulty, each given apart.
+        num_tasks: task items a level and split, where the store has tasks.
+        num_samples: texts generated at the end.
+    """
 
     num_points: int = Field(default=16, ge=1, le=10_000)
-    num_blocks: int = Field(
-        default=96, ge=1, le=1_000_000, description="held-out blocks, even over bands"
-    )
+    num_blocks: int = Field(default=96, ge=1, le=1_000_000)
     num_bands: int = Field(default=5, ge=1, le=100)
-    num_tasks: int = Field(
-        default=0, ge=0, le=1_000_000, description="task items a level and split"
-    )
+    num_tasks: int = Field(default=0, ge=0, le=1_000_000)
     num_samples: int = Field(default=3, ge=0, le=1_000)
 
 

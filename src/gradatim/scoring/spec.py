@@ -20,7 +20,7 @@ class ScoringSpec(BaseModel):
 
     Args:
         corpus: a location as in `gradatim.corpus.documents`, a URL that fsspec knows, or several.
-        text_column, id_column, source_column, level_column, on_bad: as there.
+        text_column, id_column, source_column, level_column, on_bad: as for a store.
         unit: what gets a row: every passage, cut as for a block store, or every document.
         max_passage_bytes: longest passage.
         metrics: columns of difficulty; `corpus_rarity` reads the corpus twice.

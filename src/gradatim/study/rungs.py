@@ -27,8 +27,8 @@ class OwnRung(BaseModel):
         name: as runs and reports call it; none of the ladder's.
         family: architecture, where it is not the study's.
 
-    The rest are fields of `compute.Shape`, whose defaults they have; vocabulary and context are the
-    store's.
+    The rest are fields of `compute.Shape`, whose defaults null stands for; vocabulary and context
+    are the store's.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -94,7 +94,8 @@ class StudySpec(BaseModel):
     """One study, complete.
 
     Attributes:
-        name: names the study's folder and its report.
+        name: names the study's folder.
+        question: in words, for the head of the report.
         store: how the block store is built, or
         store_path: where one lies already.
         rungs: names of the ladder (`compute.LADDER`), or shapes with a name of their own.
@@ -108,12 +109,17 @@ class StudySpec(BaseModel):
         baseline_budgets: multiples of it with which the baseline alone is trained too, so that what
             more compute buys is read off finished runs.
         batch_blocks: blocks in one step.
+        micro_batch_blocks: blocks in one forward pass; null is the whole batch.
         recipe: the timelines all arms share.
+        optimizer: of every run.
         evaluation: what is measured, and how often.
         checkpoint_every_fraction: of a run's FLOPs.
         checkpoint_every_minutes: and at least so often; null is by FLOPs alone.
         keep_checkpoints_at: points of progress whose checkpoints stay for good.
         scoring: who pays for the model scores that an arm uses; by default each run of it, whole.
+        precision: number format of matrix products; `auto` is bfloat16 on CUDA from compute
+            capability 8.0, else float32.
+        compile: whether networks go through `torch.compile`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -54,7 +54,7 @@ class Ceiling(BaseModel):
         control: None for the method; `shuffled` or `reversed` for its controls.
         even_ending_fraction: share of the run, at its end, that reads the training mixture
             (`ending`); the rest of the schedule is squeezed into what comes before.
-        sample: as in `Uniform`. With `budget`, whenever all that is admitted has been drawn, the
+        sample: as in `uniform`. With `budget`, whenever all that is admitted has been drawn, the
             next block of the ranking is admitted ahead of plan, so that none is drawn twice.
     """
 

@@ -35,7 +35,12 @@ CONTROLS = {
 
 
 class Stage(BaseModel):
-    """One part of a run: the weights of labels until a progress. Weights need not sum to 1."""
+    """One part of a run.
+
+    Args:
+        until: progress at which it ends.
+        weights: of each label; they need not sum to 1.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -53,7 +58,7 @@ class Stages(BaseModel):
             deals the labels out among the blocks at random, each as often as before.
         even_ending_fraction: share of the run, at its end, that reads the training mixture
             (`ending`); the rest of the schedule is squeezed into what comes before.
-        sample: as in `Uniform`. With `budget`, the weights are balanced so that the stages use
+        sample: as in `uniform`. With `budget`, the weights are balanced so that the stages use
             exactly the sample (`balance.balanced_weights`); the plan shows asked and used ones.
     """
 
