@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "corpus": {"errors", "files", "numba_cache"},
     "difficulty": {"errors", "files", "numba_cache", "corpus"},
     "scoring": {"errors", "files", "cores", "corpus", "difficulty"},
-    "blocks": {"errors", "files", "corpus", "difficulty"},
+    "blocks": {"errors", "files", "numba_cache", "corpus", "difficulty"},
     "timelines": {"errors", "files", "streams", "settings", "compute"},
     "recipe": {"errors", "files", "settings", "compute", "timelines"},
     "clock": {"errors", "files", "recipe", "compute"},

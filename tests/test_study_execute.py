@@ -220,8 +220,7 @@ NOTEBOOK = "import sys, types; sys.modules['__main__'] = m = types.ModuleType('_
 @pytest.mark.parametrize("way", ["a file", "a module", "stdin", "line by line", "a notebook"])
 def test_the_page_s_snippet_runs_as_it_stands(way: str, world_store: Store, tmp_path: Path) -> None:
     study = small_study(world_store.path, budget={"tokens": 2_000}, seeds=2)
-    (tmp_path / "studies").mkdir()
-    (tmp_path / "studies" / "books-reading-age.yaml").write_text(study.to_yaml(), encoding="utf-8")
+    (tmp_path / "your-own.yaml").write_text(study.to_yaml(), encoding="utf-8")
     page = (Path(__file__).parents[1] / "docs" / "index.md").read_text(encoding="utf-8")
     snippet = page.split("```python\n")[1].split("```")[0]
     assert "__name__" not in snippet

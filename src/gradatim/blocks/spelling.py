@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gradatim.blocks.tokenizer import PASSAGE_BREAK, Vocabulary
 from gradatim.errors import SpecError
+from gradatim.numba_cache import KEPT
 
 _SHOWN_CHARACTERS = 20
 
@@ -117,7 +118,7 @@ def _loss(text: bytes, spelled: bytes, name: str) -> SpecError:
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=KEPT, nogil=True)
 def _spell(
     tokens: NDArray[Any],
     token_ends: NDArray[np.int64],

@@ -12,6 +12,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from gradatim.numba_cache import KEPT
+
 _SMALLEST_CAPACITY = 1024
 _MOST_FULL = 0.6
 
@@ -24,7 +26,7 @@ def hash64(data: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def _place(table: Hashes, key: np.uint64) -> np.uint64:
     """Where the key is, or the empty place where it would go.
 
@@ -39,7 +41,7 @@ def _place(table: Hashes, key: np.uint64) -> np.uint64:
     return place
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def _insert(table: Hashes, hashes: Hashes, is_new: Flags) -> int:
     num_new = 0
     for i in range(hashes.size):
@@ -52,7 +54,7 @@ def _insert(table: Hashes, hashes: Hashes, is_new: Flags) -> int:
     return num_new
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def _find(table: Hashes, hashes: Hashes, places: NDArray[np.int64]) -> None:
     for i in range(hashes.size):
         key = max(hashes[i], np.uint64(1))

@@ -10,6 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from gradatim.corpus.hashes import Hashes, HashSet
+from gradatim.numba_cache import KEPT
 
 
 class NgramOverlap:
@@ -72,7 +73,7 @@ def ngram_hashes(text: str, num_words: int) -> Hashes:
     return hashes[: _fill_ngram_hashes(data, num_words, hashes)]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=KEPT, nogil=True)
 def _fill_ngram_hashes(data: NDArray[np.uint8], num_words: int, hashes: Hashes) -> int:
     """A polynomial in the last words' hashes, rolled on word by word, then mixed."""
     base = np.uint64(0x9E3779B97F4A7C15)

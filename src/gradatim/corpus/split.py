@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from gradatim.corpus.documents import document_stem
 from gradatim.corpus.hashes import Hashes, hash64
 from gradatim.errors import InputError
+from gradatim.numba_cache import KEPT
 
 MAX_STRATA = 64
 """With more of them, those below a hundredth of the corpus are one stratum a level."""
@@ -281,7 +282,7 @@ class _Entries:
         return cuts, groups
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def _fill(
     num_bytes: NDArray[np.int64],
     stratum: NDArray[np.int64],

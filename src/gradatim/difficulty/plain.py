@@ -27,6 +27,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from gradatim.difficulty.characters import Bytes, point_at
+from gradatim.numba_cache import KEPT
 
 _SIGNS = {
     "'": "\u00b4\u02b9\u02bb\u02bc\u02bd\u02be\u02bf\u02ca\u02cb\u0384\u055a\u05f3\u1fbd\u1fbf"
@@ -155,7 +156,7 @@ def _characters(*spans: tuple[int, int]) -> Iterator[str]:
 _HIGH_BITS = np.uint64(0x8080808080808080)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=KEPT, nogil=True)
 def _has_any(
     data: Bytes,
     eights: NDArray[np.uint64],
