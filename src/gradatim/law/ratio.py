@@ -20,8 +20,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 
-from gradatim.law.interval import BySeed, Values, Variance, t_factor
+from gradatim.law.interval import CONFIDENCE, BySeed, Values, Variance
 
 _NUM_TRIED = 201
 
@@ -79,9 +80,7 @@ def ratio_of(rungs: Sequence[RungLosses], of_gap: Variance) -> Ratio | None:
         for r in rungs
     ]
     gaps = np.mean([r.gap + gain.mean(0) for r, gain in zip(rungs, gains, strict=True)], axis=0)
-    bound = np.array(
-        [_half_width(of_gap, [gain[:, x] for gain in gains]) for x in range(len(tried))]
-    )
+    bound = _half_widths(of_gap, gains)
     most, least = _first_above_zero(gaps + bound, tried), _last_below_zero(gaps - bound, tried)
     middle = _first_above_zero(gaps, tried)
     reach = (math.exp(-tried[-1]), math.exp(-tried[0]))
@@ -109,18 +108,26 @@ def lagrange_weights(points: Values, x: Values) -> Values:
     return weights
 
 
-def _half_width(of_gap: Variance, gains: Sequence[Values]) -> float:
-    """Of the mean over rungs of gap and gain, each gain [seeds]."""
+def _half_widths(of_gap: Variance, gains: Sequence[Values]) -> Values:
+    """Of the mean over rungs of gap and gain, at every budget tried; each gain [seeds, tried].
+
+    The variances add up with the degrees of freedom of Welch and Satterthwaite.
+    """
     if of_gap.degrees_of_freedom == 0:
-        return math.inf
-    parts = [of_gap]
+        return np.full(gains[0].shape[1], math.inf)
+    variances = np.full(gains[0].shape[1], of_gap.value)
+    squares = variances**2 / of_gap.degrees_of_freedom
     for gain in gains:
-        if np.ptp(gain) > 0:
-            parts.append(Variance(float(gain.var(ddof=1)) / len(gain), len(gain) - 1))
-        elif len(gain) == 1 and gain[0] != 0:
-            return math.inf
-    found = Variance.of_sum([parts[0], *(part.times(1 / len(gains) ** 2) for part in parts[1:])])
-    return t_factor(found.degrees_of_freedom) * math.sqrt(found.value)
+        if len(gain) == 1:  # no scatter to see, but where nothing was gained
+            variances = np.where(gain[0] == 0, variances, math.inf)
+            continue
+        part = gain.var(axis=0, ddof=1) / len(gain) / len(gains) ** 2
+        variances = variances + part
+        squares = squares + part**2 / (len(gain) - 1)
+    is_known = np.isfinite(variances)
+    degrees_of_freedom = np.where(is_known, variances, 1.0) ** 2 / squares
+    factors = special.stdtrit(degrees_of_freedom, 0.5 + CONFIDENCE / 2)
+    return np.where(is_known, factors * np.sqrt(variances), math.inf)
 
 
 def _first_above_zero(values: Values, x: Values) -> float | None:
