@@ -17,7 +17,7 @@ SENTENCES = {
     "the same ({difference}), so they are no replicates.",
     "unpaired": "`{arm}` cannot be judged: it shares no seed with `{reference}`.",
     "barely": "It is only just resolved: where effects are small, such estimates are on average "
-    "1.4 to 2 times the truth.",
+    "1.3 to 2.4 times the truth.",
     "opposite": "At {rungs} it was the other way round.",
     "ratio": "For the same {loss} it needs {ratio} times the compute of `{reference}` "
     "({interval}), read between finished runs of `{reference}` at {multiples} times the budget.",
