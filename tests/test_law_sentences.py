@@ -21,7 +21,7 @@ from scipy import stats
 from gradatim.law.compare import compare
 from gradatim.law.comparison import Comparison, Difference, Sentence
 from gradatim.law.sentences import CLAIMS, SENTENCES
-from gradatim.law.wording import _rank_correlation
+from gradatim.law.slices import _rank_correlation
 from gradatim.recipe import Recipe
 from gradatim.record.read import Record
 from synthetic_records import make_record, run_spec

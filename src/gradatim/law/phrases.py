@@ -56,21 +56,24 @@ def size_of(difference: Difference) -> str:
 
 def interval_of(difference: Difference) -> str:
     """`95 % interval −0.004 to +0.012`."""
-    overall, decimals = difference.overall, decimals_of(difference)
-    assert overall is not None
-    assert overall.low is not None
-    assert overall.high is not None
-    return f"95 % interval {signed(overall.low, decimals)} to {signed(overall.high, decimals)}"
+    low, high = _ends(difference)
+    decimals = decimals_of(difference)
+    return f"95 % interval {signed(low, decimals)} to {signed(high, decimals)}"
 
 
 def range_of(difference: Difference) -> str:
     """The interval of a resolved difference, without sign where zero is outside of it."""
-    overall, decimals = difference.overall, decimals_of(difference)
+    decimals = decimals_of(difference)
+    nearest, farthest = sorted(map(abs, _ends(difference)))
+    return f"95 % interval {nearest:.{decimals}f} to {farthest:.{decimals}f}"
+
+
+def _ends(difference: Difference) -> tuple[float, float]:
+    overall = difference.overall
     assert overall is not None
     assert overall.low is not None
     assert overall.high is not None
-    nearest, farthest = sorted((abs(overall.low), abs(overall.high)))
-    return f"95 % interval {nearest:.{decimals}f} to {farthest:.{decimals}f}"
+    return overall.low, overall.high
 
 
 def significant(value: float) -> str:
@@ -89,3 +92,13 @@ def signed(value: float, decimals: int) -> str:
 def listing(names: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([*filter(None, [", ".join(names[:-1])]), *names[-1:]])
+
+
+def names_of(found: Difference) -> dict[str, str]:
+    """What the sentences call the two arms of a difference."""
+    return {"arm": found.arm, "reference": found.reference}
+
+
+def percent_of(share: float) -> str:
+    """A share as `17 %`."""
+    return f"{100 * share:.0f} %"

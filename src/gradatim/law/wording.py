@@ -9,10 +9,8 @@ not credited with its idea unless it is also better than the control that lacks 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
-
-from scipy import stats
 
 from gradatim.law.comparison import (
     HIGHER_IS_BETTER,
@@ -30,16 +28,18 @@ from gradatim.law.phrases import (
     gap_of,
     interval_of,
     listing,
+    names_of,
+    percent_of,
     range_of,
     rungs_of,
     seeds_of,
     signed,
     significant,
-    size_of,
     what_of,
 )
 from gradatim.law.power import effect_seen
 from gradatim.law.sentences import say
+from gradatim.law.slices import slice_findings, where_it_lies
 
 IDEAS: dict[ControlKind, str] = {
     "shuffled": "the order of difficulty",
@@ -48,8 +48,6 @@ IDEAS: dict[ControlKind, str] = {
 
 _BARELY = 0.005  # adjusted p-values from here to the level are called only just resolved
 _MANY_TEXT = 1 / 3  # share of the standard error from which the held-out text is too small
-_RECENCY = 0.7  # rank correlation from which gain is said to follow what was read last
-_MOVED = 0.02  # shares that differ by less are not worth a sentence
 
 
 def answer(comparison: Comparison) -> Iterator[Sentence]:
@@ -101,7 +99,7 @@ def about_method(comparison: Comparison, method: str) -> Iterator[Sentence]:
     if is_resolved and against:
         yield say("opposite", rungs=listing(against))
     if (comparison.measure, comparison.name) == ("bits_per_byte", "all"):
-        yield from _where(comparison, found)
+        yield from where_it_lies(comparison, found)
     if is_resolved:
         yield from _causes(comparison, found)
 
@@ -119,7 +117,7 @@ def _causes(comparison: Comparison, found: Difference) -> Iterator[Sentence]:
 
 def effect(comparison: Comparison, found: Difference) -> Sentence:
     """The difference of a method from the baseline, resolved or not, and why not."""
-    names = {"arm": found.arm, "reference": found.reference}
+    names = names_of(found)
     overall = found.overall
     if overall is None:
         return say("unpaired", **names)
@@ -163,10 +161,12 @@ def effect(comparison: Comparison, found: Difference) -> Sentence:
 def _ratio(comparison: Comparison, ratio: ComputeRatio) -> Iterator[Sentence]:
     if ratio.low is None and ratio.high is None:
         return
-    ends = f"{ratio.low:.2f} to " if ratio.low is not None else "below "
-    ends += f"{ratio.high:.2f}" if ratio.high is not None else ""
-    if ratio.high is None:
+    if ratio.low is None:
+        ends = f"below {ratio.high:.2f}"
+    elif ratio.high is None:
         ends = f"above {ratio.low:.2f}"
+    else:
+        ends = f"{ratio.low:.2f} to {ratio.high:.2f}"
     least, most = ratio.reach
     beyond = f"less than {least:.2f}" if ratio.high is not None else f"more than {most:.2f}"
     yield say(
@@ -177,95 +177,6 @@ def _ratio(comparison: Comparison, ratio: ComputeRatio) -> Iterator[Sentence]:
         interval=f"95 % interval {ends}",
         multiples=listing([f"{multiple:g}" for multiple in ratio.multiples]),
     )
-
-
-def _where(comparison: Comparison, found: Difference) -> Iterator[Sentence]:
-    """Harm beside gain, what was read last, and the mean that counts every part once."""
-    kind, parts = _parts(comparison, found.arm)
-    resolved = [d for d in parts if d.verdict in ("better", "worse") and d.overall]
-    resolved.sort(key=lambda d: -abs(d.overall.mean if d.overall else 0.0))
-    harms, gains = ([d for d in resolved if d.verdict == v] for v in ("worse", "better"))
-    key = "harm_and_gain" if harms and gains else "harm" if harms else "gain"
-    if resolved:
-        count = sum(len(comparison.slices(found.arm, each)) for each in (*SLICE_KINDS, "split"))
-        told = {"harms": _told(harms), "gains": _told(gains)}
-        yield say(key, **told, count=count)
-    yield from _recency(comparison, found.arm, kind, [d for d in parts if _kind(d) == kind])
-    for balanced in comparison.slices(found.arm, "balanced"):
-        if balanced.overall is not None and balanced.overall.low is not None:
-            yield say(
-                "balanced",
-                kinds=f"{balanced.name.partition('/')[2]}s",
-                difference=signed(balanced.overall.mean, decimals_of(balanced)),
-                interval=interval_of(balanced),
-            )
-
-
-SLICE_KINDS = ("level", "source", "band")
-"""Of slices of held-out text, those of the coarsest kind first."""
-
-
-def _kind(difference: Difference) -> str:
-    return difference.name.partition("/")[0]
-
-
-def _parts(comparison: Comparison, arm: str) -> tuple[str, list[Difference]]:
-    """The slices of the coarsest kind there is, with text from elsewhere."""
-    for kind in SLICE_KINDS:
-        if found := comparison.slices(arm, kind):
-            return kind, [*found, *comparison.slices(arm, "split")]
-    return "part", comparison.slices(arm, "split")
-
-
-def _told(differences: Sequence[Difference]) -> str:
-    """The largest two, and how many more."""
-    more = len(differences) - 2
-    named = [f"{_slice(d.name)} by {size_of(d)}" for d in differences[:2]]
-    return listing([*named, *([f"{more} more"] if more > 0 else [])])
-
-
-def _slice(name: str) -> str:
-    kind, _, rest = name.partition("/")
-    return f"{rest.replace('_', '-')} text" if kind == "split" else f"{kind} {rest}"
-
-
-def _recency(
-    comparison: Comparison, arm: str, kind: str, parts: Sequence[Difference]
-) -> Iterator[Sentence]:
-    """What was read last, beside what was gained."""
-    rows = [
-        (d, mine, theirs)
-        for d in parts
-        if d.overall is not None
-        and (mine := comparison.read_last(arm, d.name)) is not None
-        and (theirs := comparison.read_last(comparison.baseline, d.name)) is not None
-    ]
-    moved = [row for row in rows if abs(row[1] - row[2]) >= _MOVED]
-    if not moved:
-        return
-    ends = sorted(moved, key=lambda row: row[1] - row[2])
-    shown = [ends[-1], *([ends[0]] if len(ends) > 1 else [])]
-    shares = [
-        f"{_percent(mine)} of {_slice(d.name)} (`{comparison.baseline}` {_percent(theirs)})"
-        for d, mine, theirs in shown
-    ]
-    yield say("fed", arm=arm, shares=listing(shares))
-    sign = 1.0 if comparison.measure in HIGHER_IS_BETTER else -1.0
-    gains = [sign * d.overall.mean for d, _, _ in rows if d.overall]
-    correlation = _rank_correlation(gains, [mine - theirs for _, mine, theirs in rows])
-    if len(rows) > 3 and correlation >= _RECENCY:
-        yield say("recency", kinds=f"{kind}s", correlation=f"{correlation:.2f}")
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
-def _rank_correlation(left: Sequence[float], right: Sequence[float]) -> float:
-    """Spearman's, ties sharing their mean rank; 0 where one side is all alike."""
-    ranks = [stats.rankdata(values) - (len(values) + 1) / 2 for values in (left, right)]
-    squares = [float(each @ each) for each in ranks]
-    return float(ranks[0] @ ranks[1]) / math.sqrt(math.prod(squares)) if all(squares) else 0.0
 
 
 def control_sentence(comparison: Comparison, found: Difference, control: Arm) -> Sentence:
@@ -297,7 +208,7 @@ def findings(comparison: Comparison) -> Iterator[Sentence]:
         yield from (_named(sentence, method) for sentence in sentences)
         yield from _text_share(found)
         yield from _by_rung(found)
-        yield from _slice_findings(comparison, method)
+        yield from slice_findings(comparison, method)
     for arm in comparison.arms:
         if arm.method is not None:
             for pair in ((arm.name, comparison.baseline), (arm.method, arm.name)):
@@ -339,11 +250,7 @@ def _text_share(found: Difference) -> Iterator[Sentence]:
     if found.overall is not None and found.overall.text_share is not None:
         share = math.sqrt(found.overall.text_share)
         key = "text_large" if share > _MANY_TEXT else "text"
-        yield say(key, share=_percent(share), **_names(found))
-
-
-def _names(found: Difference) -> dict[str, str]:
-    return {"arm": found.arm, "reference": found.reference}
+        yield say(key, share=percent_of(share), **names_of(found))
 
 
 def _by_rung(found: Difference) -> Iterator[Sentence]:
@@ -352,36 +259,13 @@ def _by_rung(found: Difference) -> Iterator[Sentence]:
             f"{r.rung} {signed(r.estimate.mean, decimals_of(found))} ({r.verdict})"
             for r in found.rungs
         )
-        yield say("by_rung", **_names(found), listed=listed)
+        yield say("by_rung", **names_of(found), listed=listed)
 
 
 def _described(found: Difference | None) -> Iterator[Sentence]:
     if found is not None and found.overall is not None and found.overall.low is not None:
-        difference = signed(found.overall.mean, decimals_of(found))
-        yield say("described", **_names(found), difference=difference, interval=interval_of(found))
-
-
-def _slice_findings(comparison: Comparison, method: str) -> Iterator[Sentence]:
-    """Which bands, levels, sources and tasks got better or worse."""
-    slices = [
-        d
-        for d in comparison.differences
-        if (d.arm, d.reference) == (method, comparison.baseline)
-        and (d.measure, d.name) != (comparison.measure, comparison.name)
-        and d.adjusted_p_value is not None
-    ]
-    for measure in dict.fromkeys(d.measure for d in slices):
-        family = [d for d in slices if d.measure == measure]
-        for verdict in ("better", "worse"):
-            if names := [d.name for d in family if d.verdict == verdict]:
-                yield say(
-                    "slices",
-                    **_names(family[0]),
-                    verdict=verdict,
-                    unit=UNITS.get(measure, measure),
-                    listed=listing(names),
-                    count=len(family),
-                )
+        mean = signed(found.overall.mean, decimals_of(found))
+        yield say("described", **names_of(found), difference=mean, interval=interval_of(found))
 
 
 def block_sentences(comparison: Comparison) -> list[Sentence]:

@@ -10,7 +10,7 @@ from typing import Any
 from gradatim.errors import RecordError
 from gradatim.law.comparison import UNITS, Comparison
 from gradatim.law.fit import LawFit
-from gradatim.law.wording import SLICE_KINDS
+from gradatim.law.slices import SLICE_KINDS
 from gradatim.record.read import Record
 from gradatim.report.html import resource, write_page
 from gradatim.report.palette import arms_of, colour_rules, slice_colours

@@ -10,7 +10,7 @@ from typing import Any
 from gradatim.law.comparison import ALL_RUNGS, Comparison, Difference
 from gradatim.law.fit import LawFit, exponent_interval
 from gradatim.law.phrases import decimals_of, listing
-from gradatim.law.wording import SLICE_KINDS
+from gradatim.law.slices import SLICE_KINDS
 from gradatim.report.figures import Axis, Spec, intervals, trends
 from gradatim.report.palette import Arms
 from gradatim.report.parts import Figure, Rows, Table, Tables, columns
