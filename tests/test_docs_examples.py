@@ -18,6 +18,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
+from pydantic import BaseModel
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -110,11 +111,12 @@ def test_python_runs(text: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_yaml_is_a_study_a_store_or_a_recipe(text: str) -> None:
     values = yaml.safe_load(text)
     if values.keys() & {"rungs", "arms"}:
-        parse_study(values, where="example")
+        read: BaseModel = parse_study(values, where="example")
     elif values.keys() & StoreSpec.model_fields.keys():
-        StoreSpec.model_validate(values)
+        read = StoreSpec.model_validate(values)
     else:
-        Recipe.parse(values, where="example")
+        read = Recipe.parse(values, where="example")
+    assert values.keys() <= read.model_fields_set
 
 
 def commands(text: str) -> Iterator[list[str]]:

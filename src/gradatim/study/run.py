@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -89,14 +90,15 @@ def run_study(
         check_same_study(index, folder)
         write_study_file(folder, spec.to_yaml())
         index.write(folder)
-        return _run(index, jobs, folder, (num_processes, num_threads), console)
+        run_all = partial(run_locally, num_processes=num_processes, num_threads=num_threads)
+        return _run(index, jobs, folder, run_all, console)
 
 
 def _run(
     index: StudyIndex,
     jobs: Sequence[Job],
     folder: Path,
-    processes_and_threads: tuple[int | None, int | None],
+    run_all: Callable[[Sequence[Job], Callable[[JobEvent], None]], None],
     console: Console,
 ) -> StudyResult:
     waiting = [job for job in jobs if not is_finished(job.folder)]
@@ -117,8 +119,7 @@ def _run(
                     write_spec(job.folder, job.spec)
                 take_note(JobEvent("started", job))
                 take_note(JobEvent("finished", job, progress=1.0))
-        num_processes, num_threads = processes_and_threads
-        run_locally(waiting, take_note, num_processes=num_processes, num_threads=num_threads)
+        run_all(waiting, take_note)
     index = index.with_failures(failures)
     for failure in index.failures:
         console.print(failure, markup=False, style="red", soft_wrap=True)
