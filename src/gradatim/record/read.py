@@ -20,6 +20,7 @@ from gradatim.record.write import (
     EVENTS,
     HASHES,
     LOSSES,
+    NORMS,
     SEGMENTS,
     TIMINGS,
     check_events,
@@ -124,16 +125,22 @@ class Record:
 
     def drawn_blocks(self) -> NDArray[np.uint32]:
         """Block ids drawn, [steps, batch_blocks]."""
-        return self._batches(BLOCKS, np.dtype("<u4"))
+        return self._batches(BLOCKS, np.dtype("<u4"), self.spec.batch_blocks)
 
     def block_losses(self) -> NDArray[np.float32]:
         """Mean loss in nats of each drawn block at its visit, [steps, batch_blocks]."""
-        return self._batches(LOSSES, np.dtype("<f4"))
+        return self._batches(LOSSES, np.dtype("<f4"), self.spec.batch_blocks)
 
-    def _batches(self, name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
+    def update_norms(self) -> NDArray[np.float32]:
+        """Norm of every step's whole change of the weights, [steps]; empty where not kept."""
+        if not self.spec.recipe.data.reads_update_norms:
+            return np.empty(0, np.float32)
+        return self._batches(NORMS, np.dtype("<f4"), 1).ravel()
+
+    def _batches(self, name: str, dtype: np.dtype[Any], per_step: int) -> NDArray[Any]:
         path = self.folder / name
         content = read_bytes(path)
-        row_bytes = self.spec.batch_blocks * dtype.itemsize
+        row_bytes = per_step * dtype.itemsize
         num_steps, rest_bytes = divmod(len(content), row_bytes)
         if self.finish is not None and (rest_bytes or num_steps != self.finish["step"]):
             expected, got = f"{self.finish['step']} steps of {row_bytes} bytes", f"{len(content)}"
@@ -143,7 +150,7 @@ class Record:
         if self.finish is not None:
             check_hash(path, content_hash(content), self.finish.get(HASHES, {}).get(name))
         values = np.frombuffer(content[: num_steps * row_bytes], dtype=dtype)
-        return values.reshape(num_steps, self.spec.batch_blocks)
+        return values.reshape(num_steps, per_step)
 
 
 def is_finished(folder: Path) -> bool:

@@ -17,11 +17,19 @@ from gradatim.errors import RecordError
 from gradatim.files import content_hash
 from gradatim.record.lines import REMEDY, json_line, opened, read_bytes, read_lines
 
-EVENT_KINDS = ("start", "step", "evaluate", "sample", "finish", "not_finite")
+EVENT_KINDS = (
+    "start", "step", "data", "evaluate", "evaluate_average", "sample", "finish", "not_finite"
+)  # fmt: skip
 
 SEGMENTS, TIMINGS = "segments.jsonl", "timings.jsonl"
 EVENTS, BLOCKS, LOSSES = "events.jsonl", "blocks.bin", "losses.bin"
-RESUMED_FILES = (EVENTS, BLOCKS, LOSSES)  # cut back on resume; the clock never runs backwards
+NORMS = "update_norms.bin"  # of a run whose data timeline reads them
+RESUMED_FILES = (
+    EVENTS,
+    BLOCKS,
+    LOSSES,
+    NORMS,
+)  # cut back on resume; the clock never runs backwards
 
 _BYTES_AT_ONCE = 1 << 20
 
@@ -53,7 +61,8 @@ class RunWriter:
 
     A checkpoint is `flush(sync=True)`, then `offsets()` and `hashes()`; resuming is `truncate` to
     both before anything is appended. Each writer is one segment of the run, with the environment it
-    runs in and its own `clock` (seconds from any origin).
+    runs in and its own `clock` (seconds from any origin). `update_norms.bin` is there only
+    where the run `keeps_update_norms`.
     """
 
     def __init__(
@@ -61,11 +70,13 @@ class RunWriter:
         folder: Path | str,
         *,
         environment: Mapping[str, Any] | None = None,
+        keeps_update_norms: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._hashes = {name: _hash_of(self.folder / name) for name in RESUMED_FILES}
+        self._resumed = tuple(n for n in RESUMED_FILES if keeps_update_norms or n != NORMS)
+        self._hashes = {name: _hash_of(self.folder / name) for name in self._resumed}
         for name in (SEGMENTS, TIMINGS):
             _drop_half_line(self.folder / name)
         self._segment = len(read_lines(self.folder / SEGMENTS, required=("segment",)))
@@ -74,7 +85,7 @@ class RunWriter:
             file.flush()
             os.fsync(file.fileno())
         self._files: dict[str, BinaryIO] = {
-            name: opened(self.folder / name, "ab") for name in (*RESUMED_FILES, TIMINGS)
+            name: opened(self.folder / name, "ab") for name in (*self._resumed, TIMINGS)
         }
         self._clock = clock
         self._started_seconds = clock()
@@ -83,7 +94,7 @@ class RunWriter:
         """Append one event; it carries at least `event`, `step` and `progress`.
 
         JSON has no NaN: numbers that are not finite are written as null. The last event, `finish`,
-        gets the hashes of the three files as they are before these hashes.
+        gets the hashes of these files as they are before these hashes.
         """
         assert event["event"] in EVENT_KINDS, event["event"]
         assert {"step", "progress"} <= event.keys(), event
@@ -93,11 +104,21 @@ class RunWriter:
             line = b"," + json_line({HASHES: self.hashes()})[1:]
         self._write(EVENTS, line)
 
-    def append_blocks(self, block_ids: NDArray[Any], losses_nats: NDArray[Any]) -> None:
-        """Append one step's drawn blocks and their mean losses, both of shape [batch_blocks]."""
+    def append_blocks(
+        self,
+        block_ids: NDArray[Any],
+        losses_nats: NDArray[Any],
+        update_norm: float | None = None,
+    ) -> None:
+        """Append one step's drawn blocks and their mean losses, both of shape [batch_blocks].
+
+        `update_norm` is the norm of the step's whole change of the weights.
+        """
         assert block_ids.shape == losses_nats.shape, (block_ids.shape, losses_nats.shape)
         self._write(BLOCKS, np.asarray(block_ids, dtype="<u4").tobytes())
         self._write(LOSSES, np.asarray(losses_nats, dtype="<f4").tobytes())
+        if update_norm is not None:
+            self._write(NORMS, np.asarray(update_norm, dtype="<f4").tobytes())
 
     def append_timing(self, *, step: int, tokens: int) -> None:
         """Note the seconds since this writer was opened, beside the step and tokens reached."""
@@ -114,7 +135,7 @@ class RunWriter:
 
     def offsets(self) -> dict[str, int]:
         """Bytes appended so far, by file name; `timings.jsonl` is not among them."""
-        return {name: self._files[name].tell() for name in RESUMED_FILES}
+        return {name: self._files[name].tell() for name in self._resumed}
 
     def hashes(self) -> dict[str, str]:
         """Hashes of the bytes appended so far, by file name, kept up while they are appended."""
@@ -143,10 +164,10 @@ class RunWriter:
         """
         self.flush()
         kept = check_beginnings(self.folder, offsets, hashes or {})
-        for name in RESUMED_FILES:
+        for name in self._resumed:
             self._files[name].truncate(offsets.get(name, 0))
             self._files[name].seek(0, os.SEEK_END)
-        self._hashes = kept
+        self._hashes = {name: kept[name] for name in self._resumed}
 
     def _write(self, name: str, content: bytes) -> None:
         self._files[name].write(content)

@@ -21,8 +21,7 @@ from gradatim.record.spec import Control
 from gradatim.settings import near, one_of
 from gradatim.streams import run_key
 from gradatim.study.spec import StudySpec
-from gradatim.timelines.data.kinds import make_curriculum
-from gradatim.timelines.data.stages import Stages
+from gradatim.timelines.data.kinds import DataTimeline, make_curriculum
 from gradatim.train.order import DIFFICULTIES, block_table
 
 
@@ -66,7 +65,7 @@ def check_before_store(spec: StudySpec, store: StoreSpec) -> None:
         with named_arm(arm, planned.control, None):
             for metric in data.metrics:
                 _check_metric(metric, (*DIFFICULTIES, *store.difficulty_columns))
-            if isinstance(data, Stages) and data.by == "level" and store.spectrum is not None:
+            if store.spectrum is not None:
                 _check_levels(data)
 
 
@@ -88,16 +87,12 @@ def _check_metric(metric: str, known: Sequence[str]) -> None:
         )
 
 
-def _check_levels(data: Stages) -> None:
-    for place, stage in enumerate(data.stages):
-        for label in stage.weights:
-            if label not in LEVELS:
-                raise SpecError(
-                    "no block has this level",
-                    where=f"data.stages.{place}.weights",
-                    expected=one_of(LEVELS),
-                    got=label,
-                )
+def _check_levels(data: DataTimeline) -> None:
+    for where, by, label in data.named_labels():
+        if by == "level" and label not in LEVELS:
+            raise SpecError(
+                "no block has this level", where=where, expected=one_of(LEVELS), got=label
+            )
 
 
 @contextmanager

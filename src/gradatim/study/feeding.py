@@ -11,7 +11,6 @@ import numpy as np
 from gradatim.blocks.columns import Labels
 from gradatim.blocks.store import Store
 from gradatim.record.read import Record
-from gradatim.timelines.data.stages import Stages
 
 NUM_INTERVALS = 40
 
@@ -44,8 +43,8 @@ def feeding(records: Sequence[Record], store: Store) -> list[dict[str, Any]]:
     for record in sorted(records, key=lambda record: record.spec.seed):
         if record.spec.operation.budget_multiple == 1:
             first.setdefault((record.spec.arm, record.spec.rung), record)
-    staged = [r.spec.recipe.data for r in records if isinstance(r.spec.recipe.data, Stages)]
-    by = staged[0].by if staged else None
+    groupings = [by for record in records for by in record.spec.recipe.data.groupings]
+    by = groupings[0] if groupings else None
     rows = []
     for (arm, rung), record in first.items():
         names, codes = block_labels(store, record.spec.evaluation.num_bands, by=by)

@@ -11,7 +11,6 @@ from gradatim.record.spec import RunSpec
 from gradatim.streams import run_key
 from gradatim.study.feeding import block_labels
 from gradatim.timelines.data.kinds import make_curriculum
-from gradatim.timelines.data.stages import Stages
 from gradatim.train.order import block_table
 
 MAX_DRAWS = 5_000_000
@@ -22,13 +21,14 @@ def passes_by_label(run: RunSpec, store: Store) -> dict[str, float]:
     """Draws over blocks of every level, source or difficulty band of the training text.
 
     The run's own curriculum is asked, in a few large draws instead of one a step, so stages and
-    ceilings move in small jumps; a run of very many draws is not asked at all, and gives nothing.
+    ceilings move in small jumps. A run of very many draws is not asked, nor one whose draws depend
+    on losses: they give nothing.
     """
     num_draws = run.clock().num_draws
-    if num_draws > MAX_DRAWS:
-        return {}
     data = run.recipe.data
-    by = data.by if isinstance(data, Stages) else None
+    if num_draws > MAX_DRAWS or data.reads_losses:
+        return {}
+    by = next(iter(data.groupings), None)
     names, codes = block_labels(store, run.evaluation.num_bands, by=by)
     table = block_table(store, data.metrics)
     curriculum = make_curriculum(data, table, num_draws=num_draws, seed=run_key(run.seed, run.rung))

@@ -79,13 +79,14 @@ def order_report(
     names that evaluations use for them.
     """
     drawn, losses_nats = record.drawn_blocks(), record.block_losses()
+    norms = record.update_norms()
     ramp = replayed.plan.get("ramp")
     num_steps_in_ramp = 0
     matches_plan = len(drawn) == clock.num_steps
     for step, (block_ids, losses) in enumerate(zip(drawn, losses_nats, strict=True)):
         progress = clock.timeline_progress(step)
         again = replayed.draw(progress, len(block_ids))
-        replayed.observe(block_ids, losses)
+        replayed.observe(block_ids, losses, float(norms[step]) if len(norms) else None)
         matches_plan &= np.array_equal(again, block_ids)
         num_steps_in_ramp += ramp is not None and progress < ramp
     ids, bands = store.ids(TRAIN), store.bands(record.spec.evaluation.num_bands, TRAIN)

@@ -26,7 +26,7 @@ from gradatim.record.read import Record, is_finished
 from gradatim.record.spec import RunSpec, write_spec
 from gradatim.record.write import RunWriter, environment
 from gradatim.streams import run_key
-from gradatim.timelines.data.door import BlockIds, Curriculum
+from gradatim.timelines.data.door import Announces, BlockIds, Curriculum
 from gradatim.timelines.data.kinds import make_curriculum
 from gradatim.timelines.rate import rate_factor
 from gradatim.train.checkpoint import (
@@ -245,6 +245,9 @@ class _Run:
         stretch = self.clock.stretch_of(self.step + 1)
         self.stepper.use(stretch.shape)
         block_ids = self.curriculum.draw(before, self.spec.batch_blocks)
+        news = self.curriculum.news() if isinstance(self.curriculum, Announces) else None
+        if news is not None:
+            self._append("data", **news)
         tokens = self.store.read(self.stepper.own(block_ids))
         losses_of_blocks = self.stepper.gradients(tokens, before)
         for account, flops in stretch.flops_of_step.items():
@@ -252,11 +255,15 @@ class _Run:
         self.step += 1
         # The rate of the middle of the step: never the zero at which a schedule starts or ends.
         factor = rate_factor(self.spec.recipe.rate, (before + after) / 2)
-        norm = self.stepper.update(self.peak_rate * factor)
+        update_norm = None
+        if self.spec.recipe.data.reads_update_norms:
+            norm, update_norm = self.stepper.measured_update(self.peak_rate * factor)
+        else:
+            norm = self.stepper.update(self.peak_rate * factor)
         losses_nats = losses_of_blocks()
         loss_nats = float(losses_nats.mean(dtype=np.float64))
         if self.writer:
-            self.writer.append_blocks(block_ids, losses_nats)
+            self.writer.append_blocks(block_ids, losses_nats, update_norm)
         is_logged = self.clock.is_logged(self.step)
         # Reading the norm makes an accelerator wait, so there it is read where it is written, and
         # before a checkpoint, which must not hold weights that are gone.
@@ -264,7 +271,7 @@ class _Run:
         gradient_norm = norm.item() if reads_norm else 0.0
         if not math.isfinite(loss_nats + gradient_norm):
             self._stop_not_finite(block_ids, loss_nats, gradient_norm)
-        self.curriculum.observe(block_ids, losses_nats)
+        self.curriculum.observe(block_ids, losses_nats, update_norm)
         if is_logged:
             rate = self.peak_rate * factor
             self._append(
@@ -374,7 +381,11 @@ class _Run:
         write_spec(self.folder, self.spec)
         facts = device_facts(self.layout.device, self.stepper.dtype)
         processes = {"num_processes": self.layout.num_processes}
-        return RunWriter(self.folder, environment=environment() | facts | processes)
+        return RunWriter(
+            self.folder,
+            environment=environment() | facts | processes,
+            keeps_update_norms=self.spec.recipe.data.reads_update_norms,
+        )
 
     def restore(self) -> None:
         """Go back to the latest checkpoint where there is one, in every process.

@@ -84,6 +84,13 @@ class Stepper:
         """Take one optimizer step; gives the gradient norm before clipping."""
         return self.state.optimizer.update(rate)
 
+    def measured_update(self, rate: float) -> tuple[Tensor, float]:
+        """As `update`, and the Euclidean norm of the whole change of the weights."""
+        before = self.state.optimizer.weights.clone()
+        gradient_norm = self.update(rate)
+        change = before.sub_(self.state.optimizer.weights)
+        return gradient_norm, float(torch.linalg.vector_norm(change))
+
     def _precision(self) -> AbstractContextManager[Any]:
         if self.dtype == torch.float32:
             return nullcontext()

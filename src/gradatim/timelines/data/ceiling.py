@@ -15,12 +15,13 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from gradatim.errors import SpecError
 from gradatim.streams import Stream
 from gradatim.timelines.data.door import BlockTable, sentence
 from gradatim.timelines.data.ending import EvenEndingFraction
+from gradatim.timelines.data.method import Method, plan_settings
 from gradatim.timelines.data.pacing import (
     PacingShape,
     Ramp,
@@ -37,7 +38,7 @@ from gradatim.timelines.data.sample import Sample, sampled
 CONTROLS = {"shuffled": "difficulty dealt out at random", "reversed": "the hardest first"}
 
 
-class Ceiling(BaseModel):
+class Ceiling(Method):
     """A ceiling that rises over the ramp and is gone after it.
 
     Give either `ramp` or `easiest_used_fraction`; with neither, the latter is 0.1.
@@ -57,8 +58,6 @@ class Ceiling(BaseModel):
         sample: as in `uniform`. With `budget`, whenever all that is admitted has been drawn, the
             next block of the ranking is admitted ahead of plan, so that none is drawn twice.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["ceiling"] = "ceiling"
     metric: str = "reading_age"
@@ -90,17 +89,15 @@ class Ceiling(BaseModel):
         """The difficulty columns it reads."""
         return (self.metric,)
 
-    @property
-    def groupings(self) -> tuple[str, ...]:
-        """The labels of blocks it reads."""
-        return ()
-
     def controls(self) -> dict[str, Ceiling]:
         """The same pacing over difficulty dealt out at random, and over the hardest first."""
         if self.control is not None:
             return {}
-        names: tuple[Literal["shuffled", "reversed"], ...] = ("shuffled", "reversed")
-        return {name: self.model_copy(update={"control": name}) for name in names}
+        return {name: self.with_control(name) for name in CONTROLS}
+
+    def make(self, table: BlockTable, *, num_draws: int, seed: int | str) -> PoolOrder:
+        """One pool behind a rising ceiling."""
+        return ceiling_order(self, table, num_draws=num_draws, seed=seed)
 
 
 def ceiling_order(
@@ -135,7 +132,7 @@ def ceiling_order(
         when_empty="admit" if spec.sample == "budget" else "refill",
     )
     plan: dict[str, Any] = {
-        **spec.model_dump(include={"kind", "sample", "metric", "pacing", "scale", "control"}),
+        **plan_settings(spec, "metric", "pacing", "scale"),
         "num_blocks": num_blocks,
         "num_unknown": num_blocks - len(difficulty),
         "num_draws": num_draws,

@@ -35,8 +35,14 @@ class Curriculum(Protocol):
         Raises `SpecError` when `progress` is not in [0, 1] or `num_blocks` is negative.
         """
 
-    def observe(self, block_ids: BlockIds, losses_nats: Losses) -> None:
-        """Mean loss of each block just trained on; a fixed order ignores it."""
+    def observe(
+        self, block_ids: BlockIds, losses_nats: Losses, update_norm: float | None = None
+    ) -> None:
+        """Mean loss of each block just trained on; a fixed order ignores it.
+
+        `update_norm` is the Euclidean norm of the step's whole change of the weights, given where
+        the specification says `reads_update_norms`.
+        """
 
     def state(self) -> dict[str, Any]:
         """Everything `restore` needs to go on identically: arrays and numbers only."""
@@ -52,6 +58,17 @@ class OpensGradually(Protocol):
     @property
     def starting_ids(self) -> BlockIds:
         """The blocks open at progress 0."""
+
+
+@runtime_checkable
+class Announces(Protocol):
+    """A curriculum in which something changes that a reader of the record wants to know."""
+
+    def news(self) -> dict[str, Any] | None:
+        """What has changed since last asked, as JSON can carry it; None when nothing has.
+
+        It says nothing that drawing and observing again would not say again.
+        """
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,21 @@ by what is left of its order. A random share of the blocks is set aside for the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from gradatim.streams import Stream
-from gradatim.timelines.data.door import BlockIds, BlockTable, Curriculum, Losses, check_draw
+from gradatim.timelines.data.door import (
+    Announces,
+    BlockIds,
+    BlockTable,
+    Curriculum,
+    Losses,
+    check_draw,
+)
 from gradatim.timelines.data.pool import Pool
 from gradatim.timelines.data.sample import Sample, sampled
 
@@ -24,6 +31,13 @@ EvenEndingFraction = Annotated[float | None, Field(gt=0, lt=1)]
 """Share of the run, at its end, that is drawn evenly from all; None for no such ending."""
 
 T = TypeVar("T")
+
+
+@runtime_checkable
+class EndsEvenly(Protocol):
+    """A specification that can have such an ending."""
+
+    even_ending_fraction: EvenEndingFraction
 
 
 class EvenEnding:
@@ -56,8 +70,14 @@ class EvenEnding:
         self._num_drawn += num_blocks
         return np.concatenate(drawn)
 
-    def observe(self, block_ids: BlockIds, losses_nats: Losses) -> None:
-        self._main.observe(block_ids, losses_nats)
+    def news(self) -> dict[str, Any] | None:
+        """What the curriculum before the ending has to say."""
+        return self._main.news() if isinstance(self._main, Announces) else None
+
+    def observe(
+        self, block_ids: BlockIds, losses_nats: Losses, update_norm: float | None = None
+    ) -> None:
+        self._main.observe(block_ids, losses_nats, update_norm)
 
     def state(self) -> dict[str, Any]:
         parts = {"main": self._main.state(), "ending": self._ending.state()}

@@ -8,11 +8,11 @@ import numpy as np
 from pydantic import Field
 
 from gradatim.errors import SpecError
-from gradatim.timelines.data.ceiling import Ceiling, ceiling_order
+from gradatim.timelines.data.ceiling import Ceiling
 from gradatim.timelines.data.door import BlockIds, BlockTable, Curriculum
-from gradatim.timelines.data.ending import with_even_ending
-from gradatim.timelines.data.stages import Stages, check_labels, staged_order
-from gradatim.timelines.data.uniform import Uniform, uniform_order
+from gradatim.timelines.data.ending import EndsEvenly, with_even_ending
+from gradatim.timelines.data.stages import Stages
+from gradatim.timelines.data.uniform import Uniform
 
 DataTimeline = Annotated[Uniform | Ceiling | Stages, Field(discriminator="kind")]
 
@@ -38,26 +38,16 @@ def make_curriculum(
         raise SpecError("a run draws at least one block", where="num_draws", got=str(num_draws))
     if _has_twins(table.ids):
         raise SpecError("a block stands twice in the table", where="block table, ids")
-    if isinstance(spec, Uniform):
-        return uniform_order(spec, table, num_draws=num_draws, seed=seed)
-
-    if isinstance(spec, Stages):
-        check_labels(spec, table)
+    spec.check(table)
+    fraction = spec.even_ending_fraction if isinstance(spec, EndsEvenly) else None
 
     def make(part: BlockTable, draws: int) -> Curriculum:
-        if isinstance(spec, Ceiling):
-            return ceiling_order(spec, part, num_draws=draws, seed=seed)
-        return staged_order(spec, part, num_draws=draws, seed=seed)
+        return spec.make(part, num_draws=draws, seed=seed)
 
-    if spec.even_ending_fraction is None or num_draws == 1:
+    if fraction is None or num_draws == 1:
         return make(table, num_draws)
     return with_even_ending(
-        make,
-        table,
-        spec.even_ending_fraction,
-        sample=spec.sample,
-        num_draws=num_draws,
-        seed=seed,
+        make, table, fraction, sample=spec.sample, num_draws=num_draws, seed=seed
     )
 
 

@@ -137,7 +137,9 @@ class PoolOrder:
         self._pool.admit(self._admitted(progress))
         return self._pool.draw(num_blocks)
 
-    def observe(self, block_ids: BlockIds, losses_nats: Losses) -> None:
+    def observe(
+        self, block_ids: BlockIds, losses_nats: Losses, update_norm: float | None = None
+    ) -> None:
         """A fixed order does not look at losses."""
 
     def state(self) -> dict[str, Any]:

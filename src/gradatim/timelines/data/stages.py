@@ -9,7 +9,7 @@ draw equally many blocks of a label draw the same ones.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from gradatim.streams import Stream, parts
 from gradatim.timelines.data.balance import apportioned, balanced_weights, interleaved
 from gradatim.timelines.data.door import BlockIds, BlockTable, Losses, check_draw, sentence
 from gradatim.timelines.data.ending import EvenEndingFraction
+from gradatim.timelines.data.method import Method, plan_settings
 from gradatim.timelines.data.pool import Pool
 from gradatim.timelines.data.ranking import gathered
 from gradatim.timelines.data.sample import Sample, sampled
@@ -48,7 +49,7 @@ class Stage(BaseModel):
     weights: dict[str, PositiveFloat] = Field(min_length=1)
 
 
-class Stages(BaseModel):
+class Stages(Method):
     """A piecewise constant mixture; a label without a weight in a stage is not drawn in it.
 
     Args:
@@ -61,8 +62,6 @@ class Stages(BaseModel):
         sample: as in `uniform`. With `budget`, the weights are balanced so that the stages use
             exactly the sample (`balance.balanced_weights`); the plan shows asked and used ones.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["stages"] = "stages"
     by: Literal["level", "source"] = "level"
@@ -80,11 +79,6 @@ class Stages(BaseModel):
         return self
 
     @property
-    def metrics(self) -> tuple[str, ...]:
-        """The difficulty columns it reads."""
-        return ()
-
-    @property
     def groupings(self) -> tuple[str, ...]:
         """The labels of blocks it reads."""
         return (self.by,)
@@ -93,8 +87,20 @@ class Stages(BaseModel):
         """The same schedule over labels dealt out at random, and run backwards in time."""
         if self.control is not None:
             return {}
-        names: tuple[Literal["shuffled", "reversed"], ...] = ("shuffled", "reversed")
-        return {name: self.model_copy(update={"control": name}) for name in names}
+        return {name: self.with_control(name) for name in CONTROLS}
+
+    def named_labels(self) -> Iterator[tuple[str, str, str]]:
+        for index, stage in enumerate(self.stages):
+            for label in stage.weights:
+                yield f"data.stages.{index}.weights", self.by, label
+
+    def check(self, table: BlockTable) -> None:
+        """Refuse a stage with a label that no block has."""
+        check_labels(self, table)
+
+    def make(self, table: BlockTable, *, num_draws: int, seed: int | str) -> StagedOrder:
+        """A pool a label, drawn from in changing proportion."""
+        return staged_order(self, table, num_draws=num_draws, seed=seed)
 
 
 class StagedOrder:
@@ -143,7 +149,9 @@ class StagedOrder:
             return asked
         return left if sum(left) >= num_blocks else [num_blocks] * len(left)
 
-    def observe(self, block_ids: BlockIds, losses_nats: Losses) -> None:
+    def observe(
+        self, block_ids: BlockIds, losses_nats: Losses, update_norm: float | None = None
+    ) -> None:
         """A fixed order does not look at losses."""
 
     def state(self) -> dict[str, Any]:
@@ -184,7 +192,7 @@ def staged_order(
         weights_SL = balanced_weights(asked_SL, durations_S, num_blocks_L / len(ids))
     epochs_L = num_draws * (durations_S @ weights_SL) / num_blocks_L
     plan: dict[str, Any] = {
-        **spec.model_dump(include={"kind", "sample", "by", "control"}),
+        **plan_settings(spec, "by"),
         "num_blocks": len(ids),
         "num_draws": num_draws,
         "num_blocks_of_label": dict(zip(labels, num_blocks_L.tolist(), strict=True)),
@@ -254,24 +262,25 @@ def mirrored(stages: Sequence[Stage]) -> tuple[Stage, ...]:
     )
 
 
-def check_labels(spec: Stages, table: BlockTable) -> None:
-    """Refuse a stage with a label that no block has.
+def check_labels(spec: Method, table: BlockTable) -> None:
+    """Refuse a label that the settings name and no block has.
 
     Raises:
-        SpecError: naming the stage and the labels there are.
+        SpecError: naming the setting and the labels there are.
     """
-    names, code_of_block = table.label(spec.by)
-    codes_L, _ = _counted(code_of_block)
-    known = [label for code in codes_L if (label := str(names[code]))]
-    for index, stage in enumerate(spec.stages):
-        for label in stage.weights:
-            if label not in known:
-                raise SpecError(
-                    f"no block has this {spec.by}",
-                    where=f"data.stages.{index}.weights",
-                    expected=f"one of {', '.join(known)}" if known else "blocks with labels",
-                    got=label,
-                )
+    known: dict[str, list[str]] = {}
+    for where, by, label in spec.named_labels():
+        if by not in known:
+            names, code_of_block = table.label(by)
+            codes_L, _ = _counted(code_of_block)
+            known[by] = [name for code in codes_L if (name := str(names[code]))]
+        if label not in known[by]:
+            raise SpecError(
+                f"no block has this {by}",
+                where=where,
+                expected=f"one of {', '.join(known[by])}" if known[by] else "blocks with labels",
+                got=label,
+            )
 
 
 def _check_all_are_asked(
