@@ -102,6 +102,18 @@ def test_the_recipe_in_the_docs_can_be_meant() -> None:
             "rate: {kind: constant, end_ratio: 0.5}",
             "x.yaml: rate: end_ratio means nothing to a constant rate; leave it out",
         ),
+        (
+            "rate: {kind: inverse_sqrt, end_ratio: 0.1}",
+            "end_ratio means nothing to an inverse_sqrt rate without a decay_fraction; leave it",
+        ),
+        (
+            "rate: {kind: inverse_sqrt, warmup_fraction: 0}",
+            "rate: warmup_fraction must be above 0: inverse_sqrt falls from there",
+        ),
+        (
+            "rate: {kind: inverse_sqrt, decay_fraction: 0.2, end_ratio: 0.5}",
+            "rate: end_ratio 0.5 is above the 0.158 at which the decay begins; lower it",
+        ),
         ("rate: {peak: 1, peak: 2}", "x.yaml, line 1: is not usable YAML: peak is given twice"),
         ("rate:\n  kind: [", "x.yaml, line 2: is not usable YAML"),
         ("- a", "x.yaml: is not a set of settings; expected a mapping"),
@@ -139,6 +151,22 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
             Rate(kind="wsd", warmup_fraction=0.1, decay_fraction=0.3, end_ratio=0.4),
             [0, 0.5, 1, 1, 1, 1, 0.7, 0.4],
         ),
+        (
+            Rate(kind="linear", warmup_fraction=0.1),
+            [0, 0.5, 1, 0.833333, 0.5, 0.333333, 0.166667, 0],
+        ),
+        (
+            Rate(kind="linear", warmup_fraction=0.1, end_ratio=0.4),
+            [0, 0.5, 1, 0.9, 0.7, 0.6, 0.5, 0.4],
+        ),
+        (
+            Rate(kind="inverse_sqrt", warmup_fraction=0.1),
+            [0, 0.5, 1, 0.632456, 0.426401, 0.377964, 0.342997, 0.316228],
+        ),
+        (
+            Rate(kind="inverse_sqrt", warmup_fraction=0.1, decay_fraction=0.3, end_ratio=0.1),
+            [0, 0.5, 1, 0.632456, 0.426401, 0.377964, 0.238982, 0.1],
+        ),
     ],
     ids=lambda value: value.kind if isinstance(value, Rate) else "",
 )
@@ -152,7 +180,7 @@ def test_rates_follow_a_table_worked_out_by_hand(rate: Rate, factors: list[float
 @given(
     rate=st.builds(
         Rate,
-        kind=st.sampled_from(["cosine", "wsd"]),
+        kind=st.sampled_from(["cosine", "wsd", "linear"]),
         warmup_fraction=st.floats(0, 0.8),
         end_ratio=st.floats(0, 1),
     ),
