@@ -91,6 +91,18 @@ class Clock:
         ends = list(accumulate(stretch.num_steps for stretch in self.stretches))
         return self.stretches[bisect_left(ends, step)]
 
+    def network_begun(self, step: int) -> int:
+        """Steps complete when the network that takes this step got its shape; 0 at the start."""
+        begun = end = 0
+        shape = self.stretches[0].shape
+        for stretch in self.stretches:
+            if stretch.shape != shape:
+                begun, shape = end, stretch.shape
+            end += stretch.num_steps
+            if step <= end:
+                break
+        return begun
+
     def accounts(self, step: int) -> dict[str, int]:
         """Charged once so many steps are complete, by account."""
         charged = dict(self.costs.charged)

@@ -29,6 +29,10 @@ Checkpoint = Annotated[
     str,
     typer.Option(help="Whose weights: last, a number of steps, or a progress such as 0.1."),
 ]
+Weights = Annotated[
+    str | None,
+    typer.Option(help="The trained `weights`, or an average by its name [the run's outcome]."),
+]
 
 
 @app.command()
@@ -144,6 +148,7 @@ def check(
 def evaluate(
     run: RunFolder,
     checkpoint: Checkpoint = "last",
+    weights: Weights = None,
     num_blocks: Annotated[int, typer.Option(help="Held-out blocks.")] = 512,
     num_tasks: Annotated[
         int | None, typer.Option(help="Task items a split and level [200, if there are tasks].")
@@ -154,7 +159,9 @@ def evaluate(
 
     Example: gradatim evaluate out/demo/runs/0123456789abcdef
     """
-    result = verbs.evaluate(run, checkpoint=checkpoint, num_blocks=num_blocks, num_tasks=num_tasks)
+    result = verbs.evaluate(
+        run, checkpoint=checkpoint, weights=weights, num_blocks=num_blocks, num_tasks=num_tasks
+    )
     if as_json:
         print_json(result)
         return
@@ -195,9 +202,10 @@ def export(
     run: RunFolder,
     out: Annotated[Path, typer.Option("--out", help="The folder to write.")],
     checkpoint: Checkpoint = "last",
+    weights: Weights = None,
 ) -> None:
     """Write a run's weights as a Hugging Face folder.
 
     Example: gradatim export out/demo/runs/0123456789abcdef --out hf/demo
     """
-    say(verbs.export(run, out, checkpoint=checkpoint))
+    say(verbs.export(run, out, checkpoint=checkpoint, weights=weights))

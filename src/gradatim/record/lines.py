@@ -37,6 +37,7 @@ class _Line(BaseModel):
 
     event: str | None = None
     segment: int | None = None
+    weights: str | None = None
     step: int | None = None
     tokens: int | None = None
     progress: float | None = None
@@ -136,7 +137,8 @@ def _parsed(
         value: dict[str, Any] = json.loads(line, parse_constant=_refuse)
         is_sound = all(value[key] is not None for key in required)
         is_sound &= not kinds or value["event"] in kinds
-        (_Evaluation if value.get("event") == "evaluate" else _Line).model_validate(value)
+        is_evaluation = value.get("event") in ("evaluate", "evaluate_average")
+        (_Evaluation if is_evaluation else _Line).model_validate(value)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         is_sound = False
     if is_sound:

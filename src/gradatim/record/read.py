@@ -109,6 +109,18 @@ class Record:
         assert kind in EVENT_KINDS, kind
         return [event for event in self._events if event["event"] == kind]
 
+    def evaluations(self, weights: str | None = None) -> list[dict[str, Any]]:
+        """The evaluations of some weights, in order.
+
+        Args:
+            weights: `weights`, which are trained, or the name of an average of them; by default the
+                run's outcome.
+        """
+        weights = weights or self.spec.recipe.rate.outcome
+        if weights == "weights":
+            return self.events("evaluate")
+        return [each for each in self.events("evaluate_average") if each.get("weights") == weights]
+
     @property
     def start(self) -> dict[str, Any] | None:
         """The `start` event: plan, steps, parameters, fingerprint of the store."""

@@ -20,11 +20,15 @@ def steps(record: Record) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=_STEP_COLUMNS)
 
 
-def evaluations(record: Record) -> pl.DataFrame:
+def evaluations(record: Record, weights: str = "weights") -> pl.DataFrame:
     """Long table: `measure` is `bits_per_byte` (names `all`, `band/1`, `source/...`), or
     `accuracy` or `probability` (names of tasks, such as `held_out/b`, with their chance rate).
+
+    Args:
+        record: the run.
+        weights: those that are trained, or an average of them by its name.
     """
-    rows = [row for event in record.events("evaluate") for row in _evaluation_rows(event)]
+    rows = [row for event in record.evaluations(weights) for row in _evaluation_rows(event)]
     return pl.DataFrame(rows, schema={**_CLOCK, **_VALUE}, orient="row")
 
 

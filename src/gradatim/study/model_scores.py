@@ -32,6 +32,7 @@ from gradatim.train.checkpoint import (
     Checkpoint,
     read_checkpoint,
     restore_weights,
+    weights_of,
 )
 from gradatim.train.device import compute_dtype, flushed_denormals, own_device
 
@@ -146,7 +147,7 @@ def parse_moment(text: str) -> Moment:
 
 @dataclass(frozen=True)
 class _Loaded:
-    """A run's network as one of its checkpoints holds it."""
+    """A run's network as one of its checkpoints holds it, with the weights that it hands out."""
 
     run: str
     spec: RunSpec
@@ -161,7 +162,7 @@ class _Loaded:
         if checkpoint is None:
             raise RecordError("the run has no checkpoint yet", where=str(run.folder))
         network = Network(spec.clock().stretch_of(checkpoint.step).shape)
-        restore_weights(network, checkpoint.groups["weights"])
+        restore_weights(network, checkpoint.groups[weights_of(spec, run.folder)])
         network.requires_grad_(False)
         return cls(run_id(spec), spec, checkpoint, network)
 
@@ -178,7 +179,7 @@ class _Loaded:
             role=role,
             run=self.run,
             step=self.checkpoint.step,
-            weights=_hash_weights(self.checkpoint),
+            weights=_hash_weights(self.network),
             precision=str(dtype).removeprefix("torch."),
             num_parameters=num_parameters(self.network.shape),
             scoring_flops=scorer.scoring_flops(num_blocks, store.block_tokens),
@@ -231,9 +232,9 @@ def _has_same_tokenizer(spec: RunSpec, store: Store) -> bool:
     return is_the_one and len(set(tokenizers)) == 1
 
 
-def _hash_weights(checkpoint: Checkpoint) -> str:
+def _hash_weights(network: Network) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    for name, weight in sorted(checkpoint.groups["weights"].items()):
+    for name, weight in sorted(network.named_parameters()):
         digest.update(name.encode() + str(tuple(weight.shape)).encode())
-        digest.update(weight.contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

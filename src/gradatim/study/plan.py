@@ -45,6 +45,9 @@ TASK_GROUPS = 12
 MANY_PASSES = 4.0
 """Beyond so many, repeated text teaches less and less (Muennighoff et al., arXiv 2305.16264)."""
 
+WEIGHT_BYTES = 4
+"""Of one weight of an average."""
+
 FRAMEWORK_BYTES = 300 * 2**20
 """What a process holds before it has a network."""
 
@@ -180,8 +183,11 @@ def _planned(
     last = pace_of[clock.stretches[-1].shape]
     waiting = map(float, clock.waiting_points(run.evaluation.num_points))
     points = [*clock.evaluation_points(run.evaluation.num_points).values(), *waiting]
-    evaluation = sum(map(tokens_at, points)) * last.token_seconds
-    evaluation += run.evaluation.num_samples * SAMPLE_TOKENS * last.sampled_token_seconds
+    num_evaluated = len(run.recipe.rate.evaluated)
+    evaluation = num_evaluated * sum(map(tokens_at, points)) * last.token_seconds
+    evaluation += (
+        num_evaluated * run.evaluation.num_samples * SAMPLE_TOKENS * last.sampled_token_seconds
+    )
     training = sum(
         stretch.num_steps * pace_of[stretch.shape].step_seconds * _relative_cost(stretch)
         for stretch in clock.stretches
@@ -210,7 +216,9 @@ def _planned(
 
 def _memory_bytes(shape: Shape, run: RunSpec) -> int:
     micro_batch = run.micro_batch_blocks or run.batch_blocks
-    return sum(memory_bytes(shape, batch_blocks=micro_batch).values())
+    averages = sum(each.num_vectors for each in run.recipe.rate.averages)
+    trained = sum(memory_bytes(shape, batch_blocks=micro_batch).values())
+    return trained + averages * num_parameters(shape) * WEIGHT_BYTES
 
 
 def _relative_cost(stretch: Stretch) -> float:

@@ -31,7 +31,7 @@ from gradatim.errors import RecordError, check_version
 from gradatim.files import PARTIAL, hash_file, hash_json, write_whole, writing_whole
 from gradatim.model.network import Network
 from gradatim.model.tensors import save_tensors
-from gradatim.record.spec import SCHEMA_VERSION, read_spec
+from gradatim.record.spec import SCHEMA_VERSION, RunSpec, read_spec
 
 _PREFIX = "step-"
 _ARRAY = "__array__"
@@ -215,19 +215,45 @@ def restore_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
         parameter.copy_(weights[name])
 
 
-def load_network(run_folder: Path | str, *, step: int | None = None) -> Network:
+def load_network(
+    run_folder: Path | str, *, step: int | None = None, weights: str | None = None
+) -> Network:
     """The network of a run as its latest checkpoint, or that of a step, holds it, on the CPU.
 
+    Args:
+        run_folder: a run folder.
+        step: of the checkpoint.
+        weights: `weights`, those trained, or an average of them by name; by default what the run's
+            recipe names as its outcome.
+
     Raises:
-        RecordError: the run has no such checkpoint, or it is damaged.
+        RecordError: the run has no such checkpoint, keeps no such weights, or it is damaged.
     """
     run_folder = Path(run_folder)
-    checkpoint = read_checkpoint(run_folder, step)
+    spec, checkpoint = read_spec(run_folder), read_checkpoint(run_folder, step)
     if checkpoint is None:
         raise RecordError("the run has no checkpoint yet", where=str(run_folder))
-    network = Network(read_spec(run_folder).clock().stretch_of(checkpoint.step).shape)
-    restore_weights(network, checkpoint.groups["weights"])
+    network = Network(spec.clock().stretch_of(checkpoint.step).shape)
+    restore_weights(network, checkpoint.groups[weights_of(spec, run_folder, weights)])
     return network
+
+
+def weights_of(spec: RunSpec, run_folder: Path, weights: str | None = None) -> str:
+    """The group that holds the wished weights of a run; by default its outcome.
+
+    Raises:
+        RecordError: the run keeps none of that name.
+    """
+    rate = spec.recipe.rate
+    if weights is not None and weights not in rate.evaluated:
+        raise RecordError(
+            "the run keeps no weights of this name",
+            where=str(run_folder),
+            expected=f"one of {', '.join(rate.evaluated)}",
+            got=repr(weights),
+            remedy="Train with the average among `recipe.rate.averages`",
+        )
+    return weights or rate.outcome
 
 
 def _folder_of(run_folder: Path, step: int) -> Path:

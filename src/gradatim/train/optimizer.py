@@ -31,6 +31,7 @@ class AdamW:
         settings: betas, epsilon, weight decay, clipping.
 
     Attributes:
+        weights: all of them, one vector.
         gradient: the joined gradient, once `join_gradients` was called.
     """
 
@@ -41,13 +42,13 @@ class AdamW:
         self._names = [name for name, _ in named]
         self._sizes = [parameter.numel() for parameter in self._parameters]
         self._num_in_matrices = sum(p.numel() for p in self._parameters if p.ndim >= 2)
-        self._weights = torch.cat([p.detach().reshape(-1) for p in self._parameters])
-        for parameter, view in zip(self._parameters, self._views(self._weights), strict=True):
+        self.weights = torch.cat([p.detach().reshape(-1) for p in self._parameters])
+        for parameter, view in zip(self._parameters, self._views(self.weights), strict=True):
             parameter.data = view
-        self.gradient = torch.zeros_like(self._weights)
-        self._first_moment = torch.zeros_like(self._weights)
-        self._second_moment = torch.zeros_like(self._weights)
-        self._num_updates = torch.zeros((), device=self._weights.device)
+        self.gradient = torch.zeros_like(self.weights)
+        self._first_moment = torch.zeros_like(self.weights)
+        self._second_moment = torch.zeros_like(self.weights)
+        self._num_updates = torch.zeros((), device=self.weights.device)
 
     def forget_gradients(self) -> None:
         """Start a new batch."""
@@ -71,15 +72,15 @@ class AdamW:
                 self.gradient.mul_((settings.clip_norm / (norm + 1e-6)).clamp(max=1.0))
             elif norm.item() > settings.clip_norm:
                 self.gradient.mul_(settings.clip_norm / (norm.item() + 1e-6))
-        self._weights[: self._num_in_matrices].mul_(1 - rate * settings.weight_decay)
+        self.weights[: self._num_in_matrices].mul_(1 - rate * settings.weight_decay)
         adamw(
-            [self._weights],
+            [self.weights],
             [self.gradient],
             [self._first_moment],
             [self._second_moment],
             [],
             [self._num_updates],
-            fused=self._weights.device.type in ("cpu", "cuda"),
+            fused=self.weights.device.type in ("cpu", "cuda"),
             amsgrad=False,
             beta1=settings.betas[0],
             beta2=settings.betas[1],
@@ -101,11 +102,12 @@ class AdamW:
         Views: they change with the next update.
         """
         moments = {"first_moment": self._first_moment, "second_moment": self._second_moment}
-        named = {
-            group: dict(zip(self._names, self._views(vector), strict=True))
-            for group, vector in moments.items()
-        }
+        named = {group: self.named(vector) for group, vector in moments.items()}
         return {**named, "updates": {"num_updates": self._num_updates}}
+
+    def named(self, vector: Tensor) -> dict[str, Tensor]:
+        """The parts of a vector as long as the weights, as views by name of the weight."""
+        return dict(zip(self._names, self._views(vector), strict=True))
 
     def _views(self, vector: Tensor) -> list[Tensor]:
         parts = torch.split(vector, self._sizes)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from gradatim.blocks.store import Store
 from gradatim.compute import default_peak_rate, forward_flops, num_parameters
 from gradatim.errors import NotFiniteError, RecordError, StoppedError, differences
 from gradatim.files import locked, naming, remove_partial
-from gradatim.model.network import Network
 from gradatim.record.read import Record, is_finished
 from gradatim.record.spec import RunSpec, write_spec
 from gradatim.record.write import RunWriter, environment
@@ -29,6 +28,7 @@ from gradatim.streams import run_key
 from gradatim.timelines.data.door import Announces, BlockIds, Curriculum
 from gradatim.timelines.data.kinds import make_curriculum
 from gradatim.timelines.rate import rate_factor
+from gradatim.train.averages import WeightAverages
 from gradatim.train.checkpoint import (
     Checkpoint,
     latest_step,
@@ -44,6 +44,7 @@ from gradatim.train.identity import (
     refuse,
 )
 from gradatim.train.layout import Layout, open_layout
+from gradatim.train.measuring import Evaluate, measured
 from gradatim.train.order import block_table, order_report
 from gradatim.train.state import State
 from gradatim.train.stepper import Stepper
@@ -52,16 +53,6 @@ OnProgress = Callable[[float, float], None]
 
 LOCK_PATIENCE_SECONDS = 2.0
 """A study that was killed leaves workers that end within a second."""
-
-
-class Evaluate(Protocol):
-    """What measures the network at fixed points of progress."""
-
-    def __call__(self, network: Network, progress: float) -> list[dict[str, Any]]:
-        """Events for the record: `evaluate`, `sample`; the network is left as it was."""
-
-    def num_tokens(self, progress: float) -> int:
-        """Tokens the call at this progress sends through the network, for the ledger's notes."""
 
 
 def train(
@@ -157,6 +148,7 @@ class _Run:
             key=self.key,
             optimizer=spec.optimizer,
             device=layout.device,
+            averages=WeightAverages(spec.recipe.rate.averages, self.clock),
         )
         self.stepper = Stepper(state, spec, layout)
         wanted = spec.operation
@@ -260,6 +252,7 @@ class _Run:
             norm, update_norm = self.stepper.measured_update(self.peak_rate * factor)
         else:
             norm = self.stepper.update(self.peak_rate * factor)
+        self.stepper.state.average(self.step)
         losses_nats = losses_of_blocks()
         loss_nats = float(losses_nats.mean(dtype=np.float64))
         if self.writer:
@@ -283,12 +276,11 @@ class _Run:
         """Measure the network as it is; the event's clock is the run's unless another is given."""
         if self.evaluate is None or point is None or not self.writer:
             return
-        num_tokens = self.evaluate.num_tokens(point)
-        flops = forward_flops(self.stepper.state.shape, num_tokens)
-        self.ledger.note("evaluate", sum(flops.values()))
-        with self.stepper.state.network_with("weights") as network:
-            for event in self.evaluate(network, point):
-                self._append(**(event | clock))
+        state, rate = self.stepper.state, self.spec.recipe.rate
+        num_tokens = len(rate.evaluated) * self.evaluate.num_tokens(point)
+        self.ledger.note("evaluate", sum(forward_flops(state.shape, num_tokens).values()))
+        for event in measured(self.evaluate, state, rate, point):
+            self._append(**(event | clock))
         self._note_time()
 
     def _finish(self) -> None:
@@ -298,7 +290,7 @@ class _Run:
         del self.curriculum  # its replay needs as much memory
         self.writer.check()  # what the order is judged by
         record = Record.read(self.folder)
-        evaluations = record.events("evaluate")
+        evaluations = record.evaluations()
         self._append(
             "finish",
             ledger={name: float(flops) for name, flops in self.ledger.accounts().items()},

@@ -16,9 +16,9 @@ from gradatim.compute import Shape
 from gradatim.errors import RecordError
 from gradatim.model.network import Network
 from gradatim.record.spec import OptimizerSpec
+from gradatim.timelines.rate.averages import WEIGHTS
+from gradatim.train.averages import WeightAverages
 from gradatim.train.optimizer import AdamW
-
-WEIGHTS = "weights"
 
 
 class State:
@@ -32,18 +32,31 @@ class State:
         key: the run's (`streams.run_key`), from which weights are drawn by name.
         optimizer: its settings.
         device: where all tensors lie.
+        averages: of the weights, to be kept beside them.
     """
 
     def __init__(
-        self, shape: Shape, *, key: str, optimizer: OptimizerSpec, device: torch.device
+        self,
+        shape: Shape,
+        *,
+        key: str,
+        optimizer: OptimizerSpec,
+        device: torch.device,
+        averages: WeightAverages | None = None,
     ) -> None:
         self._key, self._settings, self._device = key, optimizer, device
+        self._averages = averages
         self._make(shape)
+        self._begin_averages()
 
     def _make(self, shape: Shape) -> None:
         self.network = Network(shape, key=self._key).to(self._device)
         self.network.train()
         self.optimizer = AdamW(self.network, self._settings)
+
+    def _begin_averages(self) -> None:
+        if self._averages is not None:
+            self._averages.begin(self.optimizer.weights)
 
     @property
     def shape(self) -> Shape:
@@ -55,18 +68,29 @@ class State:
         """Go on with a network of another shape.
 
         What has the same name and shape in both is kept, weights and moments; the rest is drawn as
-        if the network had begun so, with moments of zero.
+        if the network had begun so, with moments of zero. Averages begin anew.
         """
-        before = self.groups()
+        before = self._trained()
         self._make(shape)
-        for group, tensors in self.groups().items():
+        for group, tensors in self._trained().items():
             for name, tensor in tensors.items():
                 kept = before[group].get(name)
                 if kept is not None and kept.shape == tensor.shape:
                     tensor.copy_(kept)
+        self._begin_averages()
+
+    def average(self, step: int) -> None:
+        """Take the weights after a step into their averages."""
+        if self._averages is not None:
+            self._averages.update(step, self.optimizer.weights)
 
     def groups(self) -> dict[str, dict[str, Tensor]]:
         """All that a checkpoint holds of tensors; views, which change with the next update."""
+        averages = {} if self._averages is None else self._averages.vectors()
+        named = {name: self.optimizer.named(vector) for name, vector in averages.items()}
+        return {**self._trained(), **named}
+
+    def _trained(self) -> dict[str, dict[str, Tensor]]:
         return {WEIGHTS: dict(self.network.named_parameters()), **self.optimizer.groups()}
 
     @torch.no_grad()

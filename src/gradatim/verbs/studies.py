@@ -206,6 +206,7 @@ def evaluate(
     run_folder: Path | str,
     *,
     checkpoint: str = "last",
+    weights: str | None = None,
     num_blocks: int = 512,
     num_tasks: int | None = None,
 ) -> dict[str, Any]:
@@ -214,6 +215,7 @@ def evaluate(
     Args:
         run_folder: a run folder.
         checkpoint: `last`, a number of steps, or a progress such as 0.1.
+        weights: `weights`, those trained, or the name of an average; by default the run's outcome.
         num_blocks: held-out blocks for bits per byte.
         num_tasks: items a split and level; by default 200 where the store has tasks.
 
@@ -222,7 +224,7 @@ def evaluate(
         right answer and chance.
 
     Raises:
-        RecordError: no run, or no such checkpoint.
+        RecordError: no run, no such checkpoint, or no such weights.
         SpecError: a number that cannot be meant, or of tasks in a store that has none.
     """
     from gradatim.evaluate.evaluator import Evaluator
@@ -248,7 +250,7 @@ def evaluate(
         num_samples=0,
     )
     with limited_threads(suitable_threads(spec)):
-        (event,) = evaluator(_network_at(run_folder, checkpoint), 1.0)
+        (event,) = evaluator(_network_at(run_folder, checkpoint, weights), 1.0)
     return {name: value for name, value in event.items() if name != "event"}
 
 
@@ -266,7 +268,13 @@ def explain(run_folder: Path | str, step: int) -> list[dict[str, Any]]:
     return explain_step(folder, step, store=open_store(Record.read(folder).spec))
 
 
-def export(run_folder: Path | str, destination: Path | str, *, checkpoint: str = "last") -> Path:
+def export(
+    run_folder: Path | str,
+    destination: Path | str,
+    *,
+    checkpoint: str = "last",
+    weights: str | None = None,
+) -> Path:
     """Write a run's weights as a Hugging Face folder, tokenizer included.
 
     The folder opens with `transformers.AutoModelForCausalLM.from_pretrained`.
@@ -275,10 +283,11 @@ def export(run_folder: Path | str, destination: Path | str, *, checkpoint: str =
         run_folder: a run folder.
         destination: a new folder, or an earlier export, which is replaced.
         checkpoint: `last`, a number of steps, or a progress such as 0.1.
+        weights: `weights`, those trained, or the name of an average; by default the run's outcome.
 
     Raises:
         InputError: the destination holds something else.
-        RecordError: no run, or no such checkpoint.
+        RecordError: no run, no such checkpoint, or no such weights.
     """
     from gradatim.model.convert import save_hf
     from gradatim.record.read import Record
@@ -286,7 +295,7 @@ def export(run_folder: Path | str, destination: Path | str, *, checkpoint: str =
 
     store = open_store(Record.read(run_folder).spec)
     save_hf(
-        _network_at(run_folder, checkpoint),
+        _network_at(run_folder, checkpoint, weights),
         Path(destination),
         tokenizer_path=store.tokenizer_path,
         separator_id=store.separator_id,
@@ -294,9 +303,10 @@ def export(run_folder: Path | str, destination: Path | str, *, checkpoint: str =
     return Path(destination)
 
 
-def _network_at(run_folder: Path | str, checkpoint: str) -> Network:
+def _network_at(run_folder: Path | str, checkpoint: str, weights: str | None) -> Network:
     from gradatim.study.model_scores import checkpoint_step, parse_moment
     from gradatim.train.checkpoint import load_network
 
     folder = Path(run_folder)
-    return load_network(folder, step=checkpoint_step(folder, parse_moment(checkpoint)))
+    step = checkpoint_step(folder, parse_moment(checkpoint))
+    return load_network(folder, step=step, weights=weights)

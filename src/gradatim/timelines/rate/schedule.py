@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from gradatim.timelines.rate.averages import WEIGHTS, Average, check_averages
+
 DEFAULTS: dict[str, dict[str, float]] = {
     "linear": {"end_ratio": 0.0},
     "inverse_sqrt": {"decay_fraction": 0.0, "end_ratio": 0.0},
@@ -39,6 +41,9 @@ class Rate(BaseModel):
             (a cool-down: Zhai et al. 2022, arXiv 2106.04560), whose default is 0: none.
         end_ratio: rate at the end over peak; 0 by default where the kind is `linear` or
             `inverse_sqrt`. `constant`, and `inverse_sqrt` without a decay, know no end.
+        averages: of the weights, kept and evaluated beside them.
+        outcome: what the run hands out at its end, to be exported and compared: `weights`, or the
+            name of an average.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -48,6 +53,8 @@ class Rate(BaseModel):
     warmup_fraction: float = Field(default=0.02, ge=0, le=1)
     decay_fraction: float = Field(default=0.2, ge=0, le=1)
     end_ratio: float = Field(default=0.1, ge=0, le=1)
+    averages: tuple[Average, ...] = ()
+    outcome: str = WEIGHTS
 
     @model_validator(mode="before")
     @classmethod
@@ -87,6 +94,16 @@ class Rate(BaseModel):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _averages_have_names(self) -> Rate:
+        check_averages(self.averages, self.outcome)
+        return self
+
+    @property
+    def evaluated(self) -> tuple[str, ...]:
+        """All that is evaluated: the weights, then their averages by name."""
+        return (WEIGHTS, *(average.name for average in self.averages))
+
     def controls(self) -> dict[str, Rate]:
         """A schedule of the rate is shared by arms, not claimed by one."""
         return {}
@@ -105,7 +122,10 @@ class Rate(BaseModel):
             "linear": f"linearly {end}",
             "inverse_sqrt": falling + (f", {last}" if self.decay_fraction else ""),
         }
-        return f"{self.warmup_fraction:.0%} warm-up to {peak}, then {after[self.kind]}"
+        told = [f"{self.warmup_fraction:.0%} warm-up to {peak}, then {after[self.kind]}"]
+        told += [f"beside it {average.sentence}" for average in self.averages]
+        told += [f"the outcome is {self.outcome}"] if self.outcome != WEIGHTS else []
+        return "; ".join(told)
 
 
 def rate_factor(rate: Rate, progress: float) -> float:
