@@ -10,6 +10,7 @@ import typer
 
 from gradatim import verbs
 from gradatim.cli.app import AsJson, Changes, app, errors_console, print_json, print_table, say
+from gradatim.record.naming import cell_name
 from gradatim.report.wording import count, data_size, duration, flops, percent
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def plan_sentences(planned: StudyPlan) -> list[str]:
 
 
 def _plan_row(run: PlannedRun) -> tuple[str, ...]:
-    arm = run.arm if run.budget_multiple == 1 else f"{run.arm} x{run.budget_multiple:g}"
+    arm = cell_name(run.arm, run.schedule)
+    arm = arm if run.budget_multiple == 1 else f"{arm} x{run.budget_multiple:g}"
     return (
         *(run.rung, arm, str(run.num_seeds), count(run.num_parameters)),
         *(f"{flops(run.flops)}FLOP", count(run.tokens), count(run.num_steps)),
@@ -162,5 +164,6 @@ def _status_row(each: RunState, remaining_of: dict[str, float]) -> tuple[str, ..
     run, seconds = each.run, remaining_of.get(each.run.id)
     to_go = "" if seconds is None else duration(seconds)
     budget = f"x{run.budget_multiple:g}"
-    place = (run.arm, run.rung, str(run.seed), budget)
+    arm = cell_name(run.arm, run.schedule, is_tuned=run.is_tuned)
+    place = (arm, run.rung, str(run.seed), budget)
     return (*place, each.state, f"{each.progress:.0%}", to_go, f"runs/{run.folder}")

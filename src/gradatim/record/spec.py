@@ -90,6 +90,8 @@ class Operation(_Spec):
         control: where the arm is a control.
         budget_multiple: its budget over that of the study's arms; other than 1 are the runs of the
             baseline alone that tell what more compute buys.
+        schedule: name of the rate schedule it is trained under, where its study has several.
+        is_tuned: whether the arm has its own best rate here, not the study's.
         checkpoint_every_fraction: of the run's FLOPs.
         checkpoint_every_minutes: and at least so often; None is by FLOPs alone.
         keep_checkpoints: how many of the last stay.
@@ -99,6 +101,8 @@ class Operation(_Spec):
     arm: str = Field(min_length=1)
     control: Control | None = None
     budget_multiple: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    schedule: str | None = None
+    is_tuned: bool = False
     checkpoint_every_fraction: float = Field(default=0.1, ge=1e-4, le=1)
     checkpoint_every_minutes: float | None = Field(default=10.0, gt=0, allow_inf_nan=False)
     keep_checkpoints: int = Field(default=2, ge=1)

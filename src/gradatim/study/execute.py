@@ -32,7 +32,7 @@ from gradatim.compute import num_matmul_parameters
 from gradatim.cores import num_usable_cores
 from gradatim.errors import GradatimError, SpecError, StoppedError, from_os_error
 from gradatim.record.spec import RunSpec, run_id
-from gradatim.study.folder import run_name
+from gradatim.study.folder import ExpectedRun
 from gradatim.study.single import run
 from gradatim.train.device import limit_threads, own_device
 from gradatim.train.stopping import asked_to_stop
@@ -67,8 +67,7 @@ class Job:
         return run_id(self.spec)
 
     def __str__(self) -> str:
-        spec = self.spec
-        return run_name(spec.arm, spec.rung, spec.seed, spec.operation.budget_multiple)
+        return str(ExpectedRun.of(self.spec, self.folder))
 
 
 @dataclass(frozen=True)

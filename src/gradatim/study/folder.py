@@ -4,7 +4,8 @@ study.yaml                         the study as it was asked, under a line with 
 study.json                         the runs expected of it: where each lies, why it failed if it did
 lock                               held by the process that runs the study
 store/                             the block store, if the study built one
-runs/<arm>-<rung>-s<seed>-<id>/    records; the names are for people, the index says which is which
+runs/<arm>-<rung>-s<seed>-<id>/    records; the names are for people, the index says which is which;
+                                   <arm>-<schedule>-<rung> where the study has schedules
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pydantic import TypeAdapter
 
 from gradatim.errors import MismatchError, RecordError, check_version
 from gradatim.files import content_hash, hash_json, lock_holder, locked, write_json, write_whole
+from gradatim.record.naming import cell_name, describe
 from gradatim.record.read import Record
 from gradatim.record.spec import SPEC, RunSpec, run_id
 
@@ -45,6 +47,8 @@ class ExpectedRun:
     Attributes:
         folder: its name among the study's runs.
         budget_multiple: other than 1 where the baseline was trained on more or less than the arms.
+        schedule: of the rate, where the study has several.
+        is_tuned: whether it is an arm under its own best rate.
     """
 
     id: str
@@ -54,21 +58,36 @@ class ExpectedRun:
     folder: str
     budget_multiple: float = 1.0
     failure: str | None = None
+    schedule: str | None = None
+    is_tuned: bool = False
+
+    @classmethod
+    def of(cls, spec: RunSpec, folder: Path) -> ExpectedRun:
+        """The run of a specification, in its folder."""
+        operation = spec.operation
+        return cls(
+            id=run_id(spec),
+            arm=spec.arm,
+            rung=spec.rung,
+            seed=spec.seed,
+            folder=folder.name,
+            budget_multiple=operation.budget_multiple,
+            schedule=operation.schedule,
+            is_tuned=operation.is_tuned,
+        )
 
     def __str__(self) -> str:
-        return run_name(self.arm, self.rung, self.seed, self.budget_multiple)
-
-
-def run_name(arm: str, rung: str, seed: int, budget_multiple: float = 1.0) -> str:
-    """A run in words."""
-    budget = "" if budget_multiple == 1 else f", {budget_multiple:g} times the budget"
-    return f"{arm}, rung {rung}, seed {seed}{budget}"
+        cell = cell_name(self.arm, self.schedule, is_tuned=self.is_tuned)
+        return describe(cell, self.rung, self.seed, self.budget_multiple)
 
 
 def folder_name(spec: RunSpec) -> str:
     """The name of a run's folder, for people: safe for every file system, and never read again."""
     multiple = spec.operation.budget_multiple
-    parts = [spec.arm, *([] if multiple == 1 else [f"x{multiple:g}"]), spec.rung]
+    operation = spec.operation
+    parts = [spec.arm, *([operation.schedule] if operation.schedule else [])]
+    parts += [*(["tuned"] if operation.is_tuned else [])]
+    parts += [*([] if multiple == 1 else [f"x{multiple:g}"]), spec.rung]
     named = [re.sub(r"[^A-Za-z0-9.-]+", "_", part)[:_NAMED_CHARACTERS] for part in parts]
     name = "-".join([*named, f"s{spec.seed}", run_id(spec)[:_NAMED_ID]])
     return name.lstrip("._-")
@@ -169,8 +188,7 @@ class StudyIndex:
         """The index of a study that begins, from every run and its folder."""
         expected, devices = [], []
         for spec, folder in runs:
-            place = (spec.arm, spec.rung, spec.seed, folder.name, spec.operation.budget_multiple)
-            expected.append(ExpectedRun(run_id(spec), *place))
+            expected.append(ExpectedRun.of(spec, folder))
             devices.append(f"{spec.device}, {spec.precision}")
         return cls(name, question, devices[0], tuple(expected))
 

@@ -58,6 +58,7 @@ class PlannedRun:
 
     Attributes:
         budget_multiple: other than 1 for the baseline's runs on another budget than the arms'.
+        schedule: of the rate, where the study has several.
         num_parameters: all of them, tied embeddings once.
         num_matmul_parameters: those in matrix products, the N of the laws.
         flops: charged by the end: the budget without the part of a step it leaves.
@@ -84,6 +85,7 @@ class PlannedRun:
     passes_by_label: dict[str, float]
     seconds: float
     evaluation_seconds: float
+    schedule: str | None = None
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,7 @@ def _planned(
         passes_by_label=passes_by_label(run, store) if store and is_method else {},
         seconds=seconds + checkpoints * last.checkpoint_seconds,
         evaluation_seconds=evaluation,
+        schedule=run.operation.schedule,
     )
 
 
@@ -304,6 +307,7 @@ def _passes_remarks(runs: Sequence[PlannedRun]) -> list[str]:
     """How often text is read, and a warning where that is very often."""
     if any(run.passes is None for run in runs):
         return ["How often the training text is read can be told once the store is built."]
+    runs = [run for run in runs if run.schedule == runs[0].schedule]  # all schedules read alike
     found: dict[str, list[str]] = {}
     warned: list[str] = []
     for rung in dict.fromkeys(run.rung for run in runs):

@@ -8,7 +8,6 @@ specification, so that the same question asked twice is answered from the record
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -34,7 +33,6 @@ from gradatim.compute import (
 from gradatim.errors import SpecError
 from gradatim.recipe import Recipe, Scoring
 from gradatim.record.spec import (
-    Control,
     EvaluationSpec,
     Operation,
     OptimizerSpec,
@@ -42,12 +40,20 @@ from gradatim.record.spec import (
     StoreReference,
 )
 from gradatim.settings import read_yaml_file, validated
+from gradatim.study.arms import (
+    BASELINE,
+    BASELINE_RECIPE,
+    Cell,
+    PlannedArm,
+    check_schedules,
+    merged,
+    planned_arms,
+)
 from gradatim.study.rungs import NAME, OwnRung, RungEntry
+from gradatim.timelines.rate import Rate
 from gradatim.train.device import kind_and_format
 from gradatim.train.identity import store_reference
 
-BASELINE = "uniform"
-BASELINE_RECIPE = {"data": {"kind": "uniform"}}
 MAX_SEEDS = 100
 MAX_BATCH_BLOCKS = 2**20
 
@@ -79,14 +85,6 @@ class BudgetSpec(BaseModel):
         return self
 
 
-@dataclass(frozen=True)
-class PlannedArm:
-    """One arm: its recipe, and what it is a control of."""
-
-    recipe: Recipe
-    control: Control | None = None
-
-
 RecipePart = Annotated[dict[str, Any], Holds(Recipe)]
 
 
@@ -111,6 +109,7 @@ class StudySpec(BaseModel):
         batch_blocks: blocks in one step.
         micro_batch_blocks: blocks in one forward pass; null is the whole batch.
         recipe: the timelines all arms share.
+        schedules: name to a rate; every arm is trained under each, and no recipe has a rate then.
         optimizer: of every run.
         evaluation: what is measured, and how often.
         checkpoint_every_fraction: of a run's FLOPs.
@@ -139,6 +138,9 @@ class StudySpec(BaseModel):
     batch_blocks: int = Field(ge=1, le=MAX_BATCH_BLOCKS)
     micro_batch_blocks: int | None = Field(default=None, ge=1, le=MAX_BATCH_BLOCKS)
     recipe: RecipePart = Field(default_factory=dict)
+    schedules: dict[Annotated[str, Field(max_length=40, pattern=NAME)], Rate] = Field(
+        default_factory=dict
+    )
     optimizer: OptimizerSpec = OptimizerSpec()
     evaluation: EvaluationSpec = EvaluationSpec()
     checkpoint_every_fraction: float = Field(default=0.1, ge=1e-4, le=1)
@@ -197,60 +199,24 @@ class StudySpec(BaseModel):
             raise ValueError("give either store (how to build one) or store_path (where one is)")
         return self
 
-    def planned_arms(self) -> dict[str, PlannedArm]:
+    def planned_arms(self, schedule: str | None = None) -> dict[str, PlannedArm]:
         """Every arm with its recipe, controls included, the baseline first.
+
+        Args:
+            schedule: whose rate they have, where the study has schedules; by default the first.
 
         Raises:
             SpecError: an arm that is no recipe, is named as the baseline and is none, means the
                 same as another, or whose name a control needs.
         """
-        planned: dict[str, PlannedArm] = {}
-        for arm, changes in {BASELINE: {}, **self.arms}.items():
-            recipe = self._recipe(arm, changes)
-            planned[arm] = PlannedArm(recipe)
-            controls = recipe.controls() if self.controls == "auto" else {}
-            for kind, control in controls.items():
-                name = f"{arm}-{kind}"
-                if name in self.arms:
-                    raise SpecError(
-                        "this name belongs to a control",
-                        where=f"arms.{name}",
-                        remedy=f"Rename the arm, or set controls: none; {arm} brings {name}",
-                    )
-                planned[name] = PlannedArm(control, Control(of=arm, kind=kind))
-        first: dict[str, str] = {}
-        for arm, each in planned.items():
-            if (twin := first.setdefault(each.recipe.fingerprint, arm)) != arm:
-                raise SpecError(
-                    f"means the same as {twin}",
-                    where=f"arms.{arm}",
-                    expected="arms that differ in their recipes",
-                    remedy="Leave one of them out, or change a timeline of it",
-                )
-        return planned
-
-    def _recipe(self, arm: str, changes: Mapping[str, Any]) -> Recipe:
-        values = _merged(_merged(BASELINE_RECIPE, self.recipe), changes)
-        if isinstance(data := values["data"], dict):
-            values["data"] = {"sample": self.sample, **data}
-        recipe = validated(Recipe, values, where="", inside=f"arms.{arm}")
-        if recipe.data.sample != self.sample:
-            raise SpecError(
-                "an arm draws from the study's sample",
-                where=f"arms.{arm}.data.sample",
-                expected=self.sample,
-                got=recipe.data.sample,
-                remedy="Set `sample` once, for the whole study",
-            )
-        if arm == BASELINE and recipe.data.kind != "uniform":
-            raise SpecError(
-                "the baseline reads uniformly, whatever the other arms do",
-                where=f"arms.{arm}.data.kind",
-                expected="uniform",
-                got=recipe.data.kind,
-                remedy="Give the data timeline to an arm of another name, not to all of them",
-            )
-        return recipe
+        rates = self.schedules
+        return planned_arms(
+            self.arms,
+            self.recipe,
+            sample=self.sample,
+            brings_controls=self.controls == "auto",
+            rate=rates[schedule or next(iter(rates))] if rates else None,
+        )
 
     def recipes(self) -> dict[str, Recipe]:
         """Every arm's recipe; raises as `planned_arms` does."""
@@ -271,15 +237,21 @@ class StudySpec(BaseModel):
                 shapes[rung.name] = rung.shape(**sizes)
         return shapes
 
-    def cells(self) -> list[tuple[str, PlannedArm, float]]:
-        """What is trained at every rung with every seed: arm, how, and budget as a multiple.
+    def cells(self) -> list[Cell]:
+        """What is trained at every rung with every seed: the arms, schedule by schedule.
 
         Raises:
             SpecError: as `planned_arms` does.
         """
-        arms = self.planned_arms()
-        more = [(BASELINE, arms[BASELINE], multiple) for multiple in self.baseline_budgets]
-        return [*((name, arm, 1.0) for name, arm in arms.items()), *more]
+        cells = []
+        for schedule in self.schedules or (None,):
+            arms = self.planned_arms(schedule)
+            cells += [Cell(arm, planned, 1.0, schedule) for arm, planned in arms.items()]
+            cells += [
+                Cell(BASELINE, arms[BASELINE], multiple, schedule)
+                for multiple in self.baseline_budgets
+            ]
+        return cells
 
     def budget_flops(self, shape: Shape) -> float:
         """What one run of this shape may spend."""
@@ -292,14 +264,14 @@ class StudySpec(BaseModel):
         return tokens * training_flops(shape, shape.context_tokens) / shape.context_tokens
 
     def runs(self, store: Store) -> list[RunSpec]:
-        """Every run of the study, rung by rung, arm by arm, seed by seed.
+        """Every run of the study: rung by rung, schedule by schedule, arm by arm, seed by seed.
 
         Raises:
             StoreError: an arm uses scores that are not beside the store.
         """
         shapes = self.shapes(vocab_size=store.vocab_size, context_tokens=store.block_tokens)
         cells = self.cells()
-        references = {name: store_reference(store, arm.recipe) for name, arm, _ in cells}
+        references = {each.arm: store_reference(store, each.planned.recipe) for each in cells}
         return self._runs(shapes, cells, references)
 
     def runs_before_store(self, *, vocab_size: int, context_tokens: int) -> list[RunSpec]:
@@ -307,23 +279,23 @@ class StudySpec(BaseModel):
         shapes = self.shapes(vocab_size=vocab_size, context_tokens=context_tokens)
         cells = self.cells()
         nowhere = StoreReference(path="", fingerprint="")
-        return self._runs(shapes, cells, dict.fromkeys((name for name, _, _ in cells), nowhere))
+        return self._runs(shapes, cells, dict.fromkeys((each.arm for each in cells), nowhere))
 
     def _runs(
         self,
         shapes: Mapping[str, Shape],
-        cells: Sequence[tuple[str, PlannedArm, float]],
+        cells: Sequence[Cell],
         references: Mapping[str, StoreReference],
     ) -> list[RunSpec]:
         device, precision = kind_and_format(self.precision)
         return [
             RunSpec(
-                store=references[name],
+                store=references[each.arm],
                 rung=rung,
                 seed=seed,
                 shape=shape,
-                recipe=arm.recipe,
-                budget_flops=self.budget_flops(shape) * multiple,
+                recipe=each.planned.recipe,
+                budget_flops=self.budget_flops(shape) * each.multiple,
                 batch_blocks=self.batch_blocks,
                 micro_batch_blocks=self.micro_batch_blocks,
                 optimizer=self.optimizer,
@@ -333,16 +305,17 @@ class StudySpec(BaseModel):
                 precision=precision,
                 compile=self.compile,
                 operation=Operation(
-                    arm=name,
-                    control=arm.control,
-                    budget_multiple=multiple,
+                    arm=each.arm,
+                    control=each.planned.control,
+                    budget_multiple=each.multiple,
+                    schedule=each.schedule,
                     checkpoint_every_fraction=self.checkpoint_every_fraction,
                     checkpoint_every_minutes=self.checkpoint_every_minutes,
                     keep_checkpoints_at=self.keep_checkpoints_at,
                 ),
             )
             for rung, shape in shapes.items()
-            for name, arm, multiple in cells
+            for each in cells
             for seed in self.seeds
         ]
 
@@ -376,22 +349,10 @@ def parse_study(values: Mapping[str, Any], *, where: str, changes: Sequence[str]
         where = f"{where} with --set {' '.join(changes)}"
     spec = validated(StudySpec, values, where=where)
     try:
-        validated(Recipe, _merged(BASELINE_RECIPE, spec.recipe), where="", inside="recipe")
+        check_schedules(spec.schedules, spec.arms, spec.recipe)
+        validated(Recipe, merged(BASELINE_RECIPE, spec.recipe), where="", inside="recipe")
         spec.planned_arms()
     except SpecError as error:
         error.where = f"{where}: {error.where}"
         raise SpecError(**vars(error)) from None
     return spec
-
-
-def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `changes` laid over it; a `kind` that differs replaces the whole timeline."""
-    result = dict(base)
-    for key, value in changes.items():
-        old = result.get(key)
-        if isinstance(value, Mapping) and isinstance(old, Mapping):
-            same_kind = value.get("kind", old.get("kind")) == old.get("kind")
-            result[key] = _merged(old, value) if same_kind else dict(value)
-        else:
-            result[key] = value
-    return result

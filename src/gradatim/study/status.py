@@ -48,6 +48,8 @@ class StudyStatus:
             {
                 "id": each.run.id,
                 "arm": each.run.arm,
+                "schedule": each.run.schedule,
+                "is_tuned": each.run.is_tuned,
                 "rung": each.run.rung,
                 "seed": each.run.seed,
                 "budget_multiple": each.run.budget_multiple,

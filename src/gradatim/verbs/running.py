@@ -79,11 +79,12 @@ def sight(
 
     spec = load_study(study_file, changes)
     arms = spec.planned_arms()
+    num_methods = sum(arm.control is None for arm in arms.values()) - 1
     return power.sight(
         num_seeds=len(spec.seeds),
         num_rungs=len(spec.rungs),
         num_arms=len(arms),
-        num_methods=sum(arm.control is None for arm in arms.values()) - 1,
+        num_methods=num_methods * max(1, len(spec.schedules)),  # all share the level
         noise=noise,
         pilot=compare(pilot) if pilot is not None else None,
         wished=effect,
