@@ -81,7 +81,7 @@ def test_schedules_change_nothing_in_a_study_without_them(world_store: Store) ->
             "^study.yaml: arms.x.rate: a study with schedules takes the rate from them",
         ),
         ({"schedules": {"a": {"lr": 1}}}, "^study.yaml: schedules.a.lr: unknown setting"),
-        ({"schedules": {"a/b": {}}}, "^study.yaml: schedules.a/b"),
+        ({"schedules": {"a/b": {}}}, "^study.yaml: schedules: 'a/b' is no name for a schedule"),
     ],
 )
 def test_what_schedules_cannot_mean_is_said_in_one_line(

@@ -7,6 +7,7 @@ specification, so that the same question asked twice is answered from the record
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -55,6 +56,7 @@ from gradatim.train.device import kind_and_format
 from gradatim.train.identity import store_reference
 
 MAX_SEEDS = 100
+MAX_NAME_CHARACTERS = 40  # of a schedule, which is in the names of folders
 MAX_BATCH_BLOCKS = 2**20
 
 
@@ -138,9 +140,7 @@ class StudySpec(BaseModel):
     batch_blocks: int = Field(ge=1, le=MAX_BATCH_BLOCKS)
     micro_batch_blocks: int | None = Field(default=None, ge=1, le=MAX_BATCH_BLOCKS)
     recipe: RecipePart = Field(default_factory=dict)
-    schedules: dict[Annotated[str, Field(max_length=40, pattern=NAME)], Rate] = Field(
-        default_factory=dict
-    )
+    schedules: dict[str, Rate] = Field(default_factory=dict)
     optimizer: OptimizerSpec = OptimizerSpec()
     evaluation: EvaluationSpec = EvaluationSpec()
     checkpoint_every_fraction: float = Field(default=0.1, ge=1e-4, le=1)
@@ -192,6 +192,14 @@ class StudySpec(BaseModel):
         if any(not name.strip() for name in arms):
             raise ValueError("an arm needs a name")
         return arms
+
+    @field_validator("schedules")
+    @classmethod
+    def _schedules_with_names(cls, schedules: dict[str, Rate]) -> dict[str, Rate]:
+        for name in schedules:
+            if not re.match(NAME, name) or len(name) > MAX_NAME_CHARACTERS:
+                raise ValueError(f"{name!r} is no name for a schedule: give letters, digits, . _ -")
+        return schedules
 
     @model_validator(mode="after")
     def _one_store(self) -> StudySpec:
