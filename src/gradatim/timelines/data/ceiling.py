@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from gradatim.errors import SpecError
 from gradatim.streams import Stream
 from gradatim.timelines.data.door import BlockTable, sentence
 from gradatim.timelines.data.ending import EvenEndingFraction
@@ -32,7 +31,7 @@ from gradatim.timelines.data.pacing import (
     survival_of,
 )
 from gradatim.timelines.data.pool import Pool, PoolOrder
-from gradatim.timelines.data.ranking import Rows, gathered, ranked
+from gradatim.timelines.data.ranking import Rows, check_any_known, check_varies, gathered, ranked
 from gradatim.timelines.data.sample import Sample, sampled
 
 CONTROLS = {"shuffled": "difficulty dealt out at random", "reversed": "the hardest first"}
@@ -95,6 +94,10 @@ class Ceiling(Method):
             return {}
         return {name: self.with_control(name) for name in CONTROLS}
 
+    def check(self, table: BlockTable) -> None:
+        """Refuse a column that orders nothing."""
+        check_varies(table.difficulty(self.metric), self.metric)
+
     def make(self, table: BlockTable, *, num_draws: int, seed: int | str) -> PoolOrder:
         """One pool behind a rising ceiling."""
         return ceiling_order(self, table, num_draws=num_draws, seed=seed)
@@ -110,14 +113,8 @@ def ceiling_order(
     """
     chosen = sampled(len(table), spec.sample, num_draws=num_draws, seed=seed)
     difficulty = chosen(table.difficulty(spec.metric))
+    check_any_known(difficulty, spec.metric)
     known = np.isfinite(difficulty)
-    if not known.any():
-        raise SpecError(
-            "no block has a value of this metric",
-            where="data.metric",
-            got=spec.metric,
-            remedy="Choose another metric, or score the store's blocks",
-        )
     num_blocks = len(difficulty)
     rows = _ranked_rows(spec, difficulty, seed)
     difficulty = difficulty[known]

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from hashlib import blake2b
 from typing import Any, Literal
 
 import numpy as np
 
-from gradatim.errors import MismatchError
 from gradatim.streams import Stream
 from gradatim.timelines.data.door import BlockIds, Losses, check_draw
+from gradatim.timelines.data.sequence import check_hash, hash_of_ids
 
 
 class Pool:
@@ -86,8 +85,7 @@ class Pool:
     @cached_property
     def ranking_hash(self) -> int:
         """48 bits of the ranking, by which a state knows whether it is restored to its own."""
-        ids = np.ascontiguousarray(self.ranked_ids, dtype="<u4")
-        return int.from_bytes(blake2b(ids.data, digest_size=6).digest(), "little")
+        return hash_of_ids(self.ranked_ids)
 
     def state(self) -> dict[str, Any]:
         """What is left, and how far we are: arrays and numbers only."""
@@ -101,14 +99,7 @@ class Pool:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`; raises `MismatchError` when the ranking is another."""
-        if int(state["ranking_hash"]) != self.ranking_hash:
-            raise MismatchError(
-                "the saved order of blocks belongs to other blocks or another curriculum",
-                where="curriculum state",
-                expected=f"ranking {self.ranking_hash:012x}",
-                got=f"{int(state['ranking_hash']):012x}",
-                remedy="Resume with the block store, recipe and seed the run was started with.",
-            )
+        check_hash(int(state["ranking_hash"]), self.ranking_hash)
         remaining = np.asarray(state["remaining"], dtype=np.uint32)
         self.num_admitted = int(state["num_admitted"])
         self.num_drawn = int(state["num_drawn"])

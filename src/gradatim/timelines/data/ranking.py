@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradatim.errors import SpecError
 from gradatim.streams import Stream, parts
 
 Rows = NDArray[np.uint32]
@@ -61,3 +62,41 @@ def _keys(
         return np.where(found >> 31, ~found, found | np.uint32(1 << 31))
 
     return bits
+
+
+def check_any_known(difficulty: NDArray[np.floating[Any]], metric: str) -> None:
+    """Refuse a metric that ranks nothing.
+
+    Raises:
+        SpecError: no block has a value of it.
+    """
+    if not any(np.isfinite(difficulty[part]).any() for part in parts(len(difficulty))):
+        raise SpecError(
+            "no block has a value of this metric",
+            where="data.metric",
+            got=metric,
+            remedy="Choose another metric, or score the store's blocks",
+        )
+
+
+def check_varies(difficulty: NDArray[np.floating[Any]], metric: str) -> None:
+    """Refuse a metric that tells no two blocks apart.
+
+    Raises:
+        SpecError: no block has a value of it, or all have the same.
+    """
+    check_any_known(difficulty, metric)
+    if len(difficulty) == 1:
+        return
+    low, high = np.inf, -np.inf
+    for part in parts(len(difficulty)):
+        known = difficulty[part][np.isfinite(difficulty[part])]
+        low, high = min(low, known.min(initial=low)), max(high, known.max(initial=high))
+    if low == high:
+        raise SpecError(
+            "all blocks have the same value of this metric, so it orders nothing",
+            where="data.metric",
+            expected="a column of at least two values",
+            got=f"{metric}, {low:g} everywhere",
+            remedy="Choose another metric",
+        )
