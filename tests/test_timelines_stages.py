@@ -19,7 +19,6 @@ from gradatim.timelines.data.stages import (
     Stage,
     StagedOrder,
     Stages,
-    check_labels,
     mirrored,
     staged_order,
 )
@@ -269,15 +268,15 @@ def test_shuffled_deals_labels_out_as_often_as_before() -> None:
 
 def test_an_unknown_label_is_named_with_the_known_ones() -> None:
     with pytest.raises(SpecError, match=r"data\.stages\.0\.weights.*one of a, b, c; got d"):
-        check_labels(stages_of((1.0, {"a": 1, "d": 1})), table_of(LEVELS))
+        stages_of((1.0, {"a": 1, "d": 1})).check(table_of(LEVELS))
     with pytest.raises(SpecError, match=r"data\.by: .*expected one of level; got source"):
-        check_labels(stages_of((1.0, {"a": 1}), by="source"), table_of(LEVELS))
+        stages_of((1.0, {"a": 1}), by="source").check(table_of(LEVELS))
     codes = np.zeros(2, np.uint8)
     unlabelled = BlockTable(np.arange(2, dtype=np.uint32), labels={"level": ([""], codes)})
     with pytest.raises(
         SpecError, match=r"no block has this level.*expected blocks with labels; got a"
     ):
-        check_labels(stages_of((1.0, {"a": 1})), unlabelled)
+        stages_of((1.0, {"a": 1})).check(unlabelled)
 
 
 def test_a_sample_with_labels_that_no_stage_asks_for_is_refused() -> None:

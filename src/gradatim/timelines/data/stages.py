@@ -1,9 +1,7 @@
-"""A mixture over levels or sources that changes from stage to stage.
+"""A mixture over levels, sources or bands that changes from stage to stage.
 
-In every stage each label has a weight; blocks are apportioned to labels by what each is owed, so
-that the realised counts stay beside the plan without any chance in it. Inside a label, blocks come
-from that label's own pool, in an order that depends on the seed and the label alone: two arms that
-draw equally many blocks of a label draw the same ones.
+In every stage each label has a weight, by which blocks are drawn from the labels' pools
+(`mixture`).
 """
 
 from __future__ import annotations
@@ -16,15 +14,16 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, field_validator, model_validator
 
 from gradatim.errors import SpecError
-from gradatim.streams import Stream, parts
-from gradatim.timelines.data.balance import apportioned, balanced_weights, interleaved
+from gradatim.streams import Stream
+from gradatim.timelines.data.balance import balanced_weights
+from gradatim.timelines.data.bands import Grouping, NumBands, check_bands
 from gradatim.timelines.data.door import BlockIds, BlockTable, Losses, check_draw, sentence
 from gradatim.timelines.data.ending import EvenEndingFraction
-from gradatim.timelines.data.method import Method, plan_settings
-from gradatim.timelines.data.pool import Pool
+from gradatim.timelines.data.method import plan_settings
+from gradatim.timelines.data.mixture import Grouped, Mixture, counted, label_pool
 from gradatim.timelines.data.ranking import gathered
 from gradatim.timelines.data.sample import Sample, sampled
 
@@ -48,12 +47,23 @@ class Stage(BaseModel):
     until: float = Field(gt=0, le=1)
     weights: dict[str, PositiveFloat] = Field(min_length=1)
 
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _labels_may_be_numbers(cls, weights: Any) -> Any:
+        """A band is called 1 in YAML, which reads it as a number."""
+        if isinstance(weights, dict):
+            return {str(k) if type(k) is int else k: weight for k, weight in weights.items()}
+        return weights
 
-class Stages(Method):
+
+class Stages(Grouped):
     """A piecewise constant mixture; a label without a weight in a stage is not drawn in it.
 
     Args:
-        by: which labels, `level` or `source`.
+        by: which labels, `level`, `source` or `band`. The bands are called 1 to `num_bands`, the
+            easiest first; blocks of unknown difficulty are in none and are not drawn.
+        metric: the difficulty column of the bands.
+        num_bands: how many bands there are; needed for them.
         stages: in the order of the run; the last one ends at 1.
         control: None for the method; `reversed` runs the schedule backwards in time, `shuffled`
             deals the labels out among the blocks at random, each as often as before.
@@ -64,7 +74,9 @@ class Stages(Method):
     """
 
     kind: Literal["stages"] = "stages"
-    by: Literal["level", "source"] = "level"
+    by: Grouping = "level"
+    metric: str = "reading_age"
+    num_bands: NumBands | None = None
     stages: tuple[Stage, ...] = Field(min_length=1)
     control: Literal["shuffled", "reversed"] | None = None
     even_ending_fraction: EvenEndingFraction = None
@@ -76,12 +88,8 @@ class Stages(Method):
         if untils[-1] != 1.0 or any(a >= b for a, b in pairwise(untils)):
             shown = ", ".join(f"{until:g}" for until in untils)
             raise ValueError(f"`until` must rise from stage to stage and end at 1; got {shown}")
+        check_bands(self.by, self.num_bands, [label for _, _, label in self.named_labels()])
         return self
-
-    @property
-    def groupings(self) -> tuple[str, ...]:
-        """The labels of blocks it reads."""
-        return (self.by,)
 
     def controls(self) -> dict[str, Stages]:
         """The same schedule over labels dealt out at random, and run backwards in time."""
@@ -94,60 +102,35 @@ class Stages(Method):
             for label in stage.weights:
                 yield f"data.stages.{index}.weights", self.by, label
 
-    def check(self, table: BlockTable) -> None:
-        """Refuse a stage with a label that no block has."""
-        check_labels(self, table)
-
     def make(self, table: BlockTable, *, num_draws: int, seed: int | str) -> StagedOrder:
         """A pool a label, drawn from in changing proportion."""
         return staged_order(self, table, num_draws=num_draws, seed=seed)
 
 
 class StagedOrder:
-    """Pools side by side, one a label, drawn from in changing proportion.
+    """A mixture whose weights are those of the stage that the run is in.
 
     Args:
-        pools: one a label.
+        mixture: the pools.
         untils: progress at which each stage ends.
         weights_SL: weights of labels in each stage, rows summing to 1.
-        is_strict: no block twice: a label that is used up hands its draws to the others.
         plan: what is intended.
     """
 
     def __init__(
         self,
-        pools: Sequence[Pool],
+        mixture: Mixture,
         untils: Sequence[float],
         weights_SL: Sequence[Sequence[float]],
-        *,
-        is_strict: bool,
         plan: Mapping[str, Any],
     ) -> None:
         self.plan = plan
-        self._pools, self._untils, self._weights_SL = pools, untils, weights_SL
-        self._is_strict = is_strict
-        self._owed = [0.0] * len(pools)
+        self._mixture, self._untils, self._weights_SL = mixture, untils, weights_SL
 
     def draw(self, progress: float, num_blocks: int) -> BlockIds:
         check_draw(progress, num_blocks)
         stage = min(bisect_right(self._untils, progress), len(self._untils) - 1)
-        weights = self._weights_SL[stage]
-        owed = [debt + num_blocks * w for debt, w in zip(self._owed, weights, strict=True)]
-        counts = apportioned(owed, num_blocks, self._capacity(weights, num_blocks))
-        self._owed = [debt - count for debt, count in zip(owed, counts, strict=True)]
-        drawn = [np.empty(0, dtype=np.uint32)]
-        drawn += [pool.draw(n) for pool, n in zip(self._pools, counts, strict=True) if n]
-        return np.concatenate(drawn)[interleaved(counts)]
-
-    def _capacity(self, weights: Sequence[float], num_blocks: int) -> list[int]:
-        """The most each label can give: nothing outside its stages, nor more than it has."""
-        if not self._is_strict:
-            return [num_blocks if weight > 0 else 0 for weight in weights]
-        left = [pool.num_remaining for pool in self._pools]
-        asked = [count if weight > 0 else 0 for count, weight in zip(left, weights, strict=True)]
-        if sum(asked) >= num_blocks:
-            return asked
-        return left if sum(left) >= num_blocks else [num_blocks] * len(left)
+        return self._mixture.draw(self._weights_SL[stage], num_blocks)
 
     def observe(
         self, block_ids: BlockIds, losses_nats: Losses, update_norm: float | None = None
@@ -155,13 +138,10 @@ class StagedOrder:
         """A fixed order does not look at losses."""
 
     def state(self) -> dict[str, Any]:
-        pools = {str(index): pool.state() for index, pool in enumerate(self._pools)}
-        return {"owed": np.array(self._owed), "pools": pools}
+        return self._mixture.state()
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        for index, pool in enumerate(self._pools):
-            pool.restore(state["pools"][str(index)])
-        self._owed = np.asarray(state["owed"], dtype=np.float64).tolist()
+        self._mixture.restore(state)
 
 
 def staged_order(
@@ -172,10 +152,10 @@ def staged_order(
     Raises:
         SpecError: with sample `budget`, stages that cannot use the sample exactly.
     """
-    names, code_of_block = table.label(spec.by)
+    names, code_of_block = spec.labels(table)
     chosen = sampled(len(table), spec.sample, num_draws=num_draws, seed=seed)
     ids, code_of_block = chosen(table.ids), chosen(code_of_block)
-    codes_L, num_blocks_L = _counted(code_of_block)
+    codes_L, num_blocks_L = counted(code_of_block)
     labels = [str(names[code]) for code in codes_L]
     if spec.control == "shuffled":
         shuffled = Stream(seed, "control/shuffled").permutation(len(ids))
@@ -192,7 +172,7 @@ def staged_order(
         weights_SL = balanced_weights(asked_SL, durations_S, num_blocks_L / len(ids))
     epochs_L = num_draws * (durations_S @ weights_SL) / num_blocks_L
     plan: dict[str, Any] = {
-        **plan_settings(spec, "by"),
+        **plan_settings(spec, "by", *(("metric", "num_bands") if spec.by == "band" else ())),
         "num_blocks": len(ids),
         "num_draws": num_draws,
         "num_blocks_of_label": dict(zip(labels, num_blocks_L.tolist(), strict=True)),
@@ -201,25 +181,9 @@ def staged_order(
     }
     plan["sentence"] = sentence(plan, _sentence(plan), CONTROLS)
     used = np.flatnonzero(weights_SL.any(axis=0)).tolist()
-    pools = [_label_pool(ids[code_of_block == codes_L[i]], labels[i], seed) for i in used]
-    return StagedOrder(
-        pools, untils, weights_SL[:, used].tolist(), is_strict=spec.sample == "budget", plan=plan
-    )
-
-
-def _counted(codes: NDArray[np.integer[Any]]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The codes that occur, rising, and how often."""
-    counts = np.zeros(int(codes.max(initial=0)) + 1, dtype=np.intp)
-    for part in parts(len(codes)):
-        counts += np.bincount(codes[part], minlength=len(counts))
-    occurring = np.flatnonzero(counts)
-    return occurring, counts[occurring]
-
-
-def _label_pool(ids: BlockIds, label: str, seed: int | str) -> Pool:
-    pool = Pool(ids, Stream(seed, f"label/{label}"), when_empty="refill")
-    pool.admit(len(ids))
-    return pool
+    pools = [label_pool(ids[code_of_block == codes_L[i]], labels[i], seed) for i in used]
+    mixture = Mixture(pools, is_strict=spec.sample == "budget")
+    return StagedOrder(mixture, untils, weights_SL[:, used].tolist(), plan)
 
 
 def _planned_stages(
@@ -260,27 +224,6 @@ def mirrored(stages: Sequence[Stage]) -> tuple[Stage, ...]:
         Stage(until=until, weights=stage.weights)
         for until, stage in zip(reversed(ends), reversed(stages), strict=True)
     )
-
-
-def check_labels(spec: Method, table: BlockTable) -> None:
-    """Refuse a label that the settings name and no block has.
-
-    Raises:
-        SpecError: naming the setting and the labels there are.
-    """
-    known: dict[str, list[str]] = {}
-    for where, by, label in spec.named_labels():
-        if by not in known:
-            names, code_of_block = table.label(by)
-            codes_L, _ = _counted(code_of_block)
-            known[by] = [name for code in codes_L if (name := str(names[code]))]
-        if label not in known[by]:
-            raise SpecError(
-                f"no block has this {by}",
-                where=where,
-                expected=f"one of {', '.join(known[by])}" if known[by] else "blocks with labels",
-                got=label,
-            )
 
 
 def _check_all_are_asked(
