@@ -91,11 +91,6 @@ class AdamW:
         )
         return norm
 
-    @property
-    def weights(self) -> Tensor:
-        """All weights in one vector, which the next update changes."""
-        return self._weights
-
     def groups(self) -> dict[str, dict[str, Tensor]]:
         """The state by group: both moments by name of the weight, and the number of updates.
 
