@@ -29,7 +29,13 @@ from gradatim.timelines.data.pacing import (
 )
 from gradatim.timelines.data.pool import PoolOrder
 
-SHAPES: tuple[PacingShape, ...] = ("linear", "root", "quadratic", "step")
+SHAPES: tuple[PacingShape, ...] = (
+    "linear",
+    "root",
+    "quadratic",
+    "inverse_quadratic",
+    "step",
+)
 AGES = hnp.arrays(
     np.float64,
     st.integers(1, 80),
@@ -57,6 +63,7 @@ def order(ages: Any, num_draws: int = 100, seed: int = 0, **settings_of_spec: An
         ("linear", [0.1, 0.325, 0.55, 0.775, 1.0]),
         ("root", [0.1, 0.507445, 0.710634, 0.867468, 1.0]),
         ("quadratic", [0.1, 0.237336, 0.433114, 0.687335, 1.0]),
+        ("inverse_quadratic", [0.1, 0.412665, 0.666886, 0.862664, 1.0]),
         ("step", [0.1, 0.1, 0.1, 0.1, 1.0]),
     ],
 )
@@ -67,15 +74,64 @@ def test_pacing_follows_a_table_worked_out_by_hand(
     assert found == pytest.approx(factors, abs=1e-6)
 
 
-@settings(deadline=None)
-@given(st.sampled_from(SHAPES), st.floats(0, 1), st.lists(st.floats(0, 1.5)))
-def test_pacing_never_falls_and_ends_at_one(
-    shape: PacingShape, start: float, positions: list[float]
+@pytest.mark.parametrize(
+    ("power", "factors"),
+    [
+        (0.5, [0.1, 0.237336, 0.433114, 0.687335, 1.0]),  # quadratic
+        (1.0, [0.1, 0.325, 0.55, 0.775, 1.0]),  # linear
+        (2.0, [0.1, 0.507445, 0.710634, 0.867468, 1.0]),
+        (3.0, [0.1, 0.630590, 0.793965, 0.908661, 1.0]),  # cube roots of .25075, .5005, .75025
+        (10.0, [0.1, 0.870551, 0.933033, 0.971642, 1.0]),
+    ],
+)
+def test_a_root_of_any_power_follows_a_table_worked_out_by_hand(
+    power: float, factors: list[float]
 ) -> None:
-    shares = [competence(shape, u, start) for u in sorted(positions)]
+    found = [competence("root", u, 0.1, power) for u in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    assert found == pytest.approx(factors, abs=1e-6)
+
+
+def test_inverse_quadratic_is_quadratic_turned_about() -> None:
+    for u in (0.1, 0.5, 0.8):
+        assert competence("inverse_quadratic", u, 0.0) == pytest.approx(1 - (1 - u) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("pacing", "num_open"),  # at u = 0, 0.1, ... 1, from a start of one group in ten
+    [
+        ("linear", [1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+        ("quadratic", [1, 1, 2, 2, 3, 4, 5, 6, 7, 8, 10]),
+        ("inverse_quadratic", [1, 2, 3, 4, 5, 6, 7, 8, 8, 9, 10]),
+        ("step", [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 10]),
+    ],
+)
+def test_ten_groups_open_as_the_table_says(pacing: Any, num_open: list[int]) -> None:
+    scale = ShareScale(pacing, 0.1, np.arange(205.0), num_blocks=205, num_groups=10)
+    found = [scale.num_admitted(tenth / 10) for tenth in range(11)]
+    assert found == [count * 205 // 10 for count in num_open]
+
+
+def test_groups_open_one_after_the_other_in_a_run() -> None:
+    curriculum = order(np.arange(40.0), ramp=0.9, scale="share", num_groups=10, sample="budget",
+                       num_draws=40)  # fmt: skip
+    assert {len(opened(curriculum, step / 40)) for step in range(40)} == set(range(4, 41, 4))
+    assert "rises (linear, by 10 groups) until 90.0% of the run" in curriculum.plan["sentence"]
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(SHAPES),
+    st.floats(0, 1),
+    st.lists(st.floats(0, 1.5)),
+    st.floats(0.1, 20),
+)
+def test_pacing_never_falls_and_ends_at_one(
+    shape: PacingShape, start: float, positions: list[float], power: float
+) -> None:
+    shares = [competence(shape, u, start, power) for u in sorted(positions)]
     assert all(b >= a - 1e-12 for a, b in pairwise(shares))
     assert all(start - 1e-12 <= share <= 1 for share in shares)
-    assert competence(shape, 1.0, start) == 1.0
+    assert competence(shape, 1.0, start, power) == 1.0
 
 
 def test_the_admitted_share_of_ten_blocks_is_as_counted_by_hand() -> None:
@@ -201,10 +257,14 @@ def brute_force_survival(scale: ShareScale | YearsScale, z: float, num_steps: in
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("scale_of", [ShareScale, YearsScale])
-def test_survival_agrees_with_a_walk_in_small_steps(shape: PacingShape, scale_of: Any) -> None:
+@pytest.mark.parametrize(
+    ("scale_of", "num_groups"), [(ShareScale, None), (ShareScale, 10), (YearsScale, None)]
+)
+def test_survival_agrees_with_a_walk_in_small_steps(
+    shape: PacingShape, scale_of: Any, num_groups: int | None
+) -> None:
     ages = np.sort(np.random.default_rng(1).gamma(6, 2, 20_000))
-    scale = scale_of(shape, 0.1, ages, num_blocks=len(ages))
+    scale = scale_of(shape, 0.1, ages, num_blocks=len(ages), num_groups=num_groups)
     for z in (0.01, 0.05, 0.09):
         expected = brute_force_survival(scale, z, 20_000)
         assert survival_of(scale)(z) == pytest.approx(expected, abs=2e-4)
@@ -301,7 +361,9 @@ def test_a_plan_reads_as_a_sentence() -> None:
         ({"easiest_used_fraction": None}, "either ramp or easiest_used_fraction; got neither"),
         ({"ramp": 0.0}, "greater than 0"),
         ({"start_fraction": 1.5}, "less than or equal to 1"),
-        ({"pacing": "cubic"}, "'linear', 'root', 'quadratic' or 'step'"),
+        ({"pacing": "cubic"}, "'linear', 'root', 'quadratic', 'inverse_quadratic' or 'step'"),
+        ({"power": 3}, "only pacing root has a power; got pacing linear"),
+        ({"num_groups": 10}, "give scale share, not years"),
     ],
 )
 def test_a_ceiling_that_cannot_be_meant_is_named(wrong: dict[str, Any], message: str) -> None:

@@ -26,7 +26,7 @@ from gradatim.timelines.data.order import SHAPE_SETTINGS, Order
 from gradatim.train.run import train
 from tiny_runs import TinyStore, tiny_spec
 
-SHAPES = tuple(SHAPE_SETTINGS)
+SHAPES: tuple[Any, ...] = tuple(SHAPE_SETTINGS)
 SMALL: dict[str, dict[str, Any]] = {
     "folds": {"num_folds": 3},
     "zigzag": {"num_folds": 3},
@@ -49,7 +49,7 @@ def table_of(num_blocks: int, num_unknown: int = 0) -> BlockTable:
     ids = Stream(9, "ids").permutation(num_blocks)
     ages = ids.astype(np.float32)
     ages[ids >= num_blocks - num_unknown] = np.nan
-    levels = np.unique(np.array(list("abc"))[ids % 3], return_inverse=True)
+    levels: Any = np.unique(np.array(list("abc"))[ids % 3], return_inverse=True)
     return BlockTable(ids, {"reading_age": ages}, {"level": levels})
 
 
@@ -332,7 +332,11 @@ def reference(shape: str, values: list[int], folds: int, sections: int, share: f
 def test_published_shapes_follow_their_rule(
     shape: Any, num_blocks: int, folds: int, sections: int, share: float
 ) -> None:
-    asked = {"num_folds": folds, "num_sections": sections, "transition_fraction": share}
+    asked: dict[str, Any] = {
+        "num_folds": folds,
+        "num_sections": sections,
+        "transition_fraction": share,
+    }
     spec = Order(shape=shape, **{name: asked[name] for name in SHAPE_SETTINGS[shape]})
     expected = reference(shape, list(range(num_blocks)), folds, sections, share)
     assert whole(spec, table_of(num_blocks)) == expected

@@ -44,9 +44,15 @@ class Ceiling(Method):
 
     Args:
         metric: the difficulty column that ranks the blocks.
-        pacing: how the ceiling rises (`pacing.competence`); `step` holds it, then drops it.
+        pacing: how the ceiling rises (`pacing.competence`): `linear`; `root`, early; `quadratic`,
+            late; `inverse_quadratic`, the same turned about; `step` holds it, then drops it.
+        power: of `root`, Platanios' p; 2, a square root, unless given.
+        num_groups: with scale `share`, open the ranking by whole groups of equal size, each when
+            the pacing has reached its last block; 10 is that of arXiv 2506.11300, whose constants
+            beside it were not found. Unless given, block by block.
         start_fraction: share of blocks admitted at progress 0 (for `years`: at least).
-        ramp: progress at which everything is admitted.
+        ramp: progress at which everything is admitted; below 1, a warm-up and then the whole
+            training mixture at random.
         easiest_used_fraction: in place of a ramp, the share of the starting blocks that is
             expected to have been drawn when everything is admitted; the ramp is solved for.
         scale: what rises: `years`, the ceiling in the metric's own unit, from the start quantile
@@ -61,6 +67,8 @@ class Ceiling(Method):
     kind: Literal["ceiling"] = "ceiling"
     metric: str = "reading_age"
     pacing: PacingShape = "linear"
+    power: float | None = Field(default=None, gt=0, le=100)
+    num_groups: int | None = Field(default=None, ge=1, le=100_000)
     start_fraction: float = Field(default=0.1, gt=0, le=1)
     ramp: float | None = Field(default=None, gt=0, le=1)
     easiest_used_fraction: float | None = Field(default=0.1, gt=0, lt=1)
@@ -81,6 +89,14 @@ class Ceiling(Method):
         if (self.ramp is None) == (self.easiest_used_fraction is None):
             got = "both" if self.ramp is not None else "neither"
             raise ValueError(f"give either ramp or easiest_used_fraction; got {got}")
+        return self
+
+    @model_validator(mode="after")
+    def _only_what_is_read(self) -> Ceiling:
+        if self.power is not None and self.pacing != "root":
+            raise ValueError(f"only pacing root has a power; got pacing {self.pacing}")
+        if self.num_groups is not None and self.scale != "share":
+            raise ValueError(f"groups are shares of the blocks; give scale share, not {self.scale}")
         return self
 
     @property
@@ -120,7 +136,9 @@ def ceiling_order(
     difficulty = difficulty[known]
     difficulty.sort()
     scale_of = YearsScale if spec.scale == "years" else ShareScale
-    scale: Scale = scale_of(spec.pacing, spec.start_fraction, difficulty, num_blocks)
+    scale: Scale = scale_of(
+        spec.pacing, spec.start_fraction, difficulty, num_blocks, spec.power or 2.0, spec.num_groups
+    )
     epochs = num_draws / num_blocks
     ramp = _ramp(spec, scale, epochs)
     pool = Pool(
@@ -129,7 +147,7 @@ def ceiling_order(
         when_empty="admit" if spec.sample == "budget" else "refill",
     )
     plan: dict[str, Any] = {
-        **plan_settings(spec, "metric", "pacing", "scale"),
+        **plan_settings(spec, "metric", "pacing", "power", "scale", "num_groups"),
         "num_blocks": num_blocks,
         "num_unknown": num_blocks - len(difficulty),
         "num_draws": num_draws,
@@ -148,7 +166,10 @@ def ceiling_order(
 
 def _sentence(plan: Mapping[str, Any]) -> str:
     unit = " years" if plan["metric"] == "reading_age" else ""
-    rises = {"step": "stays until"}.get(plan["pacing"], f"rises ({plan['pacing']}) until")
+    pacing = plan["pacing"].replace("_", " ")
+    pacing += f", power {plan['power']:g}" if plan["power"] is not None else ""
+    pacing += f", by {plan['num_groups']} groups" if plan["num_groups"] is not None else ""
+    rises = "stays until" if plan["pacing"] == "step" else f"rises ({pacing}) until"
     text = (
         f"the ceiling of {plan['metric']} starts at {plan['start_ceiling']:.1f}{unit} "
         f"({plan['start_fraction']:.0%} of blocks), {rises} {plan['ramp']:.1%} of the run and is "

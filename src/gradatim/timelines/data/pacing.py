@@ -26,46 +26,65 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-PacingShape = Literal["linear", "root", "quadratic", "step"]
+PacingShape = Literal["linear", "root", "quadratic", "inverse_quadratic", "step"]
 
 TOP_QUANTILE = 0.99  # a few absurd ages must not set the slope of the ceiling
 NUM_CELLS = 1024
 NUM_BISECTIONS = 60
 RAMP_DECIMALS = 9  # beyond them, logarithms differ between machines
+POWER_DECIMALS = 12  # beyond them, powers do
 
 
-def competence(shape: PacingShape, ramp_progress: float, start_fraction: float) -> float:
+def competence(
+    shape: PacingShape, ramp_progress: float, start_fraction: float, power: float = 2.0
+) -> float:
     """Share reached at `ramp_progress` (0 to 1) of a rise from `start_fraction` to 1.
 
-    Platanios et al. 2019 (arXiv 1903.09848): (u (1 - s^k) + s^k)^(1/k), with k = 1 for `linear`,
-    2 for `root`, 1/2 for `quadratic`. `step` stays at the start and jumps at the end. Only
-    operations that every processor rounds alike, so that an order is the same on all.
+    Platanios et al. 2019 (arXiv 1903.09848): (u (1 - s^p) + s^p)^(1/p), with p = 1 for `linear`,
+    any p for `root`, 1/2 for `quadratic`. `inverse_quadratic` does at its start what `quadratic`
+    does at its end, 1 + s - quadratic(1 - u): "Beyond Random Sampling" (arXiv 2506.11300) names
+    the two, its formulas were not found, and this one is ours. `step` stays at the start and jumps
+    at the end. An order is the same on every machine: all round these operations alike, and of a
+    power other than 2 the digits in which they may differ are dropped.
     """
     if ramp_progress >= 1.0:
         return 1.0
+    if shape == "root" and power != 2.0:
+        start = round(start_fraction**power, POWER_DECIMALS)
+        risen: float = (ramp_progress * (1.0 - start) + start) ** (1.0 / power)
+        return round(max(start_fraction, risen), POWER_DECIMALS)
     if shape == "root":
         start = start_fraction * start_fraction
         return math.sqrt(ramp_progress * (1.0 - start) + start)
     if shape == "quadratic":
-        start = math.sqrt(start_fraction)
-        rooted = ramp_progress * (1.0 - start) + start
-        return rooted * rooted
+        return _squared_rise(ramp_progress, start_fraction)
+    if shape == "inverse_quadratic":
+        return 1.0 + start_fraction - _squared_rise(1.0 - ramp_progress, start_fraction)
     if shape == "linear":
         return ramp_progress * (1.0 - start_fraction) + start_fraction
     return start_fraction
+
+
+def _squared_rise(ramp_progress: float, start_fraction: float) -> float:
+    start = math.sqrt(start_fraction)
+    rooted = ramp_progress * (1.0 - start) + start
+    return rooted * rooted
 
 
 @dataclass(frozen=True)
 class Scale(ABC):
     """How a position u on the ramp (0 to 1) turns into admitted blocks.
 
-    `sorted_difficulties` [known blocks], ascending; unknown ones rank behind them.
+    `sorted_difficulties` [known blocks], ascending; unknown ones rank behind them. `power` is that
+    of the shape `root`. With `num_groups`, whole groups of a share of the ranking are admitted.
     """
 
     shape: PacingShape
     start_fraction: float
     sorted_difficulties: NDArray[np.floating[Any]]
     num_blocks: int
+    power: float = 2.0
+    num_groups: int | None = None
 
     @abstractmethod
     def num_admitted(self, ramp_progress: float) -> int:
@@ -77,10 +96,16 @@ class Scale(ABC):
 
 
 class ShareScale(Scale):
-    """The admitted share itself rises from `start_fraction` to 1."""
+    """The admitted share itself rises from `start_fraction` to 1.
+
+    Of equal groups, those are admitted that lie wholly within the share, and always the first.
+    """
 
     def num_admitted(self, ramp_progress: float) -> int:
-        share = competence(self.shape, ramp_progress, self.start_fraction)
+        share = competence(self.shape, ramp_progress, self.start_fraction, self.power)
+        if self.num_groups is not None:
+            num_open = max(1, math.floor(share * self.num_groups + 1e-9))
+            return max(1, num_open * self.num_blocks // self.num_groups)
         return min(self.num_blocks, max(1, math.floor(share * self.num_blocks + 1e-9)))
 
     def ceiling(self, ramp_progress: float) -> float | None:
@@ -111,7 +136,7 @@ class YearsScale(Scale):
     def ceiling(self, ramp_progress: float) -> float | None:
         if ramp_progress >= 1.0:
             return None
-        rise = competence(self.shape, ramp_progress, 0.0)
+        rise = competence(self.shape, ramp_progress, 0.0, self.power)
         return self.start + rise * (self.top - self.start)
 
     def num_admitted(self, ramp_progress: float) -> int:
@@ -140,7 +165,7 @@ def survival_of(scale: Scale) -> Callable[[float], float]:
     0 where the pool would run dry before. Between two grid points the admitted share is taken as
     constant, and for a constant share the integral is exact.
     """
-    if isinstance(scale, ShareScale) and scale.shape == "linear":
+    if isinstance(scale, ShareScale) and scale.shape == "linear" and scale.num_groups is None:
         start_fraction = scale.start_fraction
         return lambda z: linear_share_survival(start_fraction, z)
     if scale.num_admitted(0.0) == scale.num_admitted(math.nextafter(1.0, 0.0)):  # a step
