@@ -73,8 +73,8 @@ def test_the_recipe_in_the_docs_can_be_meant() -> None:
         ("data: {kind: ceiling, start_fractoin: 1}", "Did you mean start_fraction?"),
         (
             "data: {kind: ceiling, pacing: linaer}",
-            "x.yaml: data.pacing: unknown value; expected one of linear, root, quadratic, step; "
-            "got 'linaer'. Did you mean linear?",
+            "x.yaml: data.pacing: unknown value; expected one of linear, root, quadratic, "
+            "inverse_quadratic, step; got 'linaer'. Did you mean linear?",
         ),
         ("data: {kind: stages}", "x.yaml: data.stages: setting is missing"),
         (

@@ -22,6 +22,8 @@ from gradatim.scoring.spec import ScoringSpec
 from gradatim.study.rungs import OwnRung
 from gradatim.study.spec import BudgetSpec, StudySpec
 from gradatim.timelines.data.ceiling import Ceiling
+from gradatim.timelines.data.order import Order
+from gradatim.timelines.data.selection import Selection
 from gradatim.timelines.data.stages import Stage, Stages
 from gradatim.timelines.data.uniform import Uniform
 from gradatim.timelines.network import FixedNetwork
@@ -39,6 +41,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "## Study": StudySpec, "### Budget": BudgetSpec, "### Rung of your own": OwnRung,
     "### Evaluation": EvaluationSpec, "### Optimizer": OptimizerSpec, "### Who pays": Scoring,
     "## Recipe": Recipe, "### Data: uniform": Uniform, "### Data: ceiling": Ceiling,
+    "### Data: order": Order, "### Data: selection": Selection,
     "### Data: stages": Stages, "### Stage": Stage, "### Objective: next token": NextToken,
     "### Network: fixed": FixedNetwork, "### Rate": Rate,
     "## Store": store.StoreSpec, "### Corpus": store.CorpusSpec,

@@ -13,10 +13,13 @@ from gradatim.timelines.data.door import BlockIds, BlockTable, Curriculum
 from gradatim.timelines.data.ending import EndsEvenly, with_even_ending
 from gradatim.timelines.data.order import Order
 from gradatim.timelines.data.phases import Phases
+from gradatim.timelines.data.selection import Selection
 from gradatim.timelines.data.stages import Stages
 from gradatim.timelines.data.uniform import Uniform
 
-DataTimeline = Annotated[Uniform | Ceiling | Order | Stages | Phases, Field(discriminator="kind")]
+DataTimeline = Annotated[
+    Uniform | Ceiling | Order | Selection | Stages | Phases, Field(discriminator="kind")
+]
 
 
 def make_curriculum(
