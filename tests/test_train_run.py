@@ -44,6 +44,7 @@ CURRICULA: dict[str, dict[str, Any]] = {
         "by": "source",
         "stages": [{"until": 1.0, "weights": {"tiny": 1.0}}],
     },
+    "bandit": {"kind": "bandit", "by": "band", "num_bands": 3},
 }
 
 
@@ -142,6 +143,28 @@ def test_the_record_says_what_was_read_in_all_and_at_the_end(
         for kind in ("band", "level", "source"):
             known = [share for name, share in shares.items() if name.startswith(f"{kind}/")]
             assert sum(known) == pytest.approx(1)
+
+
+def test_the_record_says_how_often_every_band_level_and_source_was_read(
+    tmp_path: Path, store: TinyStore
+) -> None:
+    record = train(tiny_spec(8, {"kind": "ceiling", "ramp": 1.0}), tmp_path, store)
+    assert record.finish is not None
+    read = np.bincount(store.bands(5)[record.drawn_blocks().ravel()], minlength=6)
+    passes = record.finish["passes"]
+    assert [passes[f"band/{band}"] for band in range(1, 6)] == (read[1:] / 54).tolist()
+    assert passes["band/5"] < passes["band/1"]
+    assert passes["source/tiny"] == passes["level/none"] == 32 / 270
+
+
+def test_the_weights_of_an_online_mixture_are_in_the_record_at_every_change(
+    tmp_path: Path, store: TinyStore
+) -> None:
+    data = {"kind": "bandit", "by": "band", "num_bands": 3, "warmup_fraction": 0.25}
+    events = train(tiny_spec(8, data), tmp_path, store).events("data")
+    assert [event["step"] for event in events] == [0, 3, 4, 5, 6, 7]
+    assert list(events[0]["weights"]) == ["1", "2", "3"]
+    assert all(sum(event["weights"].values()) == pytest.approx(1, abs=1e-5) for event in events)
 
 
 def test_rungs_of_a_seed_read_other_blocks_in_another_order(store: TinyStore) -> None:

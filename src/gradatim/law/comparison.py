@@ -15,7 +15,8 @@ import polars as pl
 from gradatim.law.interval import Estimate, Result
 
 Verdict = Literal["better", "worse", "not resolved", "cannot be judged"]
-ControlKind = Literal["shuffled", "reversed"]
+ControlKind = str
+"""As the timelines name their controls."""
 
 ALL_RUNGS = "all rungs"
 HIGHER_IS_BETTER = frozenset({"accuracy", "probability"})  # bits per byte: lower is better

@@ -12,12 +12,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 from gradatim.compute import num_matmul_parameters
 from gradatim.errors import MismatchError, RecordError
 from gradatim.files import hash_json
-from gradatim.law.comparison import Arm, ControlKind, SameBlocks
+from gradatim.law.comparison import Arm, SameBlocks
 from gradatim.law.text import Blocks
 from gradatim.record.read import Record
 from gradatim.record.spec import RunSpec
@@ -228,8 +228,7 @@ def arms_of(results: Mapping[Run, Result], baseline: str) -> tuple[tuple[Arm, ..
         if control is None or control.of not in specs:
             arms.append(arm)
         elif specs[control.of].recipe.controls().get(control.kind) == spec.recipe:
-            kind = cast(ControlKind, control.kind)
-            arms.append(arm.model_copy(update={"control": kind, "method": control.of}))
+            arms.append(arm.model_copy(update={"control": control.kind, "method": control.of}))
         else:
             arms.append(arm)
             doubts.append(
@@ -237,7 +236,7 @@ def arms_of(results: Mapping[Run, Result], baseline: str) -> tuple[tuple[Arm, ..
                 "so it counts as a method of its own"
             )
     order = {"": 0, "shuffled": 1, "reversed": 2}
-    arms.sort(key=lambda a: (a.name != baseline, a.method or a.name, order[a.control or ""]))
+    arms.sort(key=lambda a: (a.name != baseline, a.method or a.name, order.get(a.control or "", 3)))
     return tuple(arms), doubts
 
 

@@ -44,7 +44,9 @@ from gradatim.law.slices import slice_findings, where_it_lies
 IDEAS: dict[ControlKind, str] = {
     "shuffled": "the order of difficulty",
     "reversed": "the direction of the order",
+    "static": "the change of the weights",
 }
+OTHER_IDEA = "the idea of the method"
 
 _BARELY = 0.005  # adjusted p-values from here to the level are called only just resolved
 _MANY_TEXT = 1 / 3  # share of the standard error from which the held-out text is too small
@@ -188,7 +190,7 @@ def control_sentence(comparison: Comparison, found: Difference, control: Arm) ->
         return say("control_unjudged", control=name)
     if {rung.rung for rung in gap.rungs} != {rung.rung for rung in found.rungs}:
         name += f" (compared at {rungs_of(gap)} alone)"
-    facts = {"control": name, "idea": IDEAS[control.control]}
+    facts = {"control": name, "idea": IDEAS.get(control.control, OTHER_IDEA)}
     if gap.verdict == "not resolved":
         difference = signed(gap.overall.mean, decimals_of(gap))
         return say("open", **facts, difference=difference, interval=interval_of(gap))

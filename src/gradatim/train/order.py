@@ -73,10 +73,10 @@ def order_report(
         store: the run's store.
         clock: the run's steps.
 
-    Returns order_hash, multiset_hash, matches_plan, consumed and fed. The plan is compared by
-    drawing everything once more, at the same progress and with the losses on record. `fed` has the
-    share of each band, level and source in all draws and in those of the last quarter, under the
-    names that evaluations use for them.
+    Returns order_hash, multiset_hash, matches_plan, consumed, fed and passes. The plan is compared
+    by drawing everything once more, at the same progress and with the losses on record. `fed` has
+    the share of each band, level and source in all draws and in those of the last quarter, `passes`
+    how often each was read: draws over blocks; under the names that evaluations use for them.
     """
     drawn, losses_nats = record.drawn_blocks(), record.block_losses()
     norms = record.update_norms()
@@ -109,6 +109,7 @@ def order_report(
             "whole": fed(drawn, store, bands),
             "last_quarter": fed(drawn[-max(1, len(drawn) // 4) :], store, bands),
         },
+        "passes": passes(drawn, store, bands),
     }
 
 
@@ -122,16 +123,32 @@ def fed(
         store: the run's store.
         bands: the difficulty band of each training block.
     """
-    ids = store.ids(TRAIN)
-    rows = np.searchsorted(ids, drawn.ravel())
+    counts = _counts(drawn, store, bands)
+    return {name: num_drawn / drawn.size for name, (num_drawn, _) in counts.items() if num_drawn}
+
+
+def passes(
+    drawn: NDArray[np.uint32], store: Store, bands: NDArray[np.integer[Any]]
+) -> dict[str, float]:
+    """How often every band, level and source was read: draws over its training blocks."""
+    counts = _counts(drawn, store, bands)
+    return {name: num_drawn / num_blocks for name, (num_drawn, num_blocks) in counts.items()}
+
+
+def _counts(
+    drawn: NDArray[np.uint32], store: Store, bands: NDArray[np.integer[Any]]
+) -> dict[str, tuple[int, int]]:
+    """Draws and training blocks of every band, level and source that has blocks."""
+    rows = np.searchsorted(store.ids(TRAIN), drawn.ravel())
     labels = {kind: store.labels(kind, TRAIN) for kind in LABELS}
     codes = {"band": bands} | {kind: label.codes for kind, label in labels.items()}
-    shares = {}
+    found = {}
     for kind, code_of_block in codes.items():
-        counts = np.bincount(code_of_block[rows])
         if kind in labels and len(labels[kind].names) > MAX_LABELS:
             continue
-        for code in np.flatnonzero(counts):
+        there = np.bincount(code_of_block)
+        counts = np.bincount(code_of_block[rows], minlength=len(there))
+        for code in np.flatnonzero(there):
             name = labels[kind].names[code] or "none" if kind in labels else str(code)
-            shares[f"{kind}/{name}"] = float(counts[code] / len(rows))
-    return shares
+            found[f"{kind}/{name}"] = (int(counts[code]), int(there[code]))
+    return found

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from gradatim.errors import SpecError
+from gradatim.timelines.data.bandit import Bandit
 from gradatim.timelines.data.ceiling import Ceiling
 from gradatim.timelines.data.door import BlockIds, BlockTable, Curriculum
 from gradatim.timelines.data.ending import EndsEvenly, with_even_ending
@@ -18,7 +19,8 @@ from gradatim.timelines.data.stages import Stages
 from gradatim.timelines.data.uniform import Uniform
 
 DataTimeline = Annotated[
-    Uniform | Ceiling | Order | Selection | Stages | Phases, Field(discriminator="kind")
+    Uniform | Ceiling | Order | Selection | Stages | Bandit | Phases,
+    Field(discriminator="kind"),
 ]
 
 
