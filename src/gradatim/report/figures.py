@@ -185,18 +185,19 @@ def intervals(
     )
 
 
-def areas(rows: Rows, *, labels: Sequence[str]) -> Spec:
-    """Shares of every label in the blocks drawn, over progress; easiest at the bottom.
+def areas(rows: Rows, *, labels: Sequence[str], title: str = "share of the blocks drawn") -> Spec:
+    """Shares of every label over progress, by default in the blocks drawn; easiest at the bottom.
 
     Args:
         rows: columns progress, label, share.
         labels: from easy to hard; coloured through the page's ordinal range.
+        title: of the axis of shares.
     """
     whole = {"scale": {"domain": [0, 1], "nice": False}, "axis": {"format": "%", "tickCount": 5}}
     placed = [row | {"place": labels.index(row["label"])} for row in rows]
     encoding = {
         "x": _number("progress", title="progress (share of the compute spent)", **whole),
-        "y": _number("share", title="share of the blocks drawn", stack="zero", **whole),
+        "y": _number("share", title=title, stack="zero", **whole),
         "color": {"field": "label", "type": "ordinal", "sort": list(labels), "legend": None},
         "order": _number("place"),
         "tooltip": _tooltip(rows, "label", "share", "progress"),

@@ -13,7 +13,9 @@ from gradatim.law.fit import LawFit
 from gradatim.law.slices import SLICE_KINDS
 from gradatim.record.read import Record
 from gradatim.report.html import resource, write_page
+from gradatim.report.mixtures import passes, passes_table, weights, weights_proof
 from gradatim.report.palette import arms_of, colour_rules, slice_colours
+from gradatim.report.parts import Tables
 from gradatim.report.proofs import feeding_proof, ledger_proof
 from gradatim.report.reproduce import reproduction, samples
 from gradatim.report.results import (
@@ -60,8 +62,14 @@ def report(
     if not records:
         raise RecordError("no runs to report on", where=str(path), expected="at least one record")
     every, records = records, [r for r in records if r.spec.operation.budget_multiple == 1]
-    tables, arms = study_tables(records, comparison, laws, feeding), arms_of(comparison)
-    slices = slice_colours(len({row["label"] for row in feeding}))
+    tables: Tables = {
+        **study_tables(records, comparison, laws, feeding),
+        "passes": passes(records),
+        "weights": weights(records),
+    }
+    arms = arms_of(comparison)
+    drawn = [len({row["label"] for row in rows}) for rows in (feeding, tables["weights"])]
+    slices = slice_colours(max(drawn))
     colours = colour_rules(arm=[style.colours for style in arms.styles], slice=slices)
     return write_page(
         Path(path),
@@ -83,6 +91,8 @@ def report(
             "tasks": task_results(comparison, tables, arms),
             "laws": law_results(laws, tables, arms),
             "feeding": feeding_proof(records, comparison, tables, arms),
+            "weights": weights_proof(comparison, tables, arms),
+            "passes": passes_table(comparison, tables, arms),
             "ledger": ledger_proof(comparison, tables, arms),
             "samples": samples(records, comparison, arms),
             "reproduce": reproduction(records, comparison, study_yaml),
