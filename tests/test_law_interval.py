@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from gradatim.law.claims import adjusted_p_values, holm
+from gradatim.law.claims import Claim, adjusted_p_values, holm
 from gradatim.law.interval import (
     WILD,
     Variance,
@@ -155,28 +156,33 @@ def test_an_arm_six_times_as_noisy_is_found_and_calm_ones_are_not() -> None:
 # Many claims
 
 
+def causes(controls: Mapping[str, Sequence[str]]) -> dict[Claim, list[Claim]]:
+    """Of methods against `u`, the claims about their controls."""
+    return {(m, "u"): [(m, control) for control in names] for m, names in controls.items()}
+
+
 def test_one_method_keeps_the_whole_level_and_hands_it_to_its_controls() -> None:
     p_values = {("m", "u"): 0.04, ("m", "s"): 0.02, ("m", "r"): 0.045}
-    adjusted = adjusted_p_values(p_values, "u", {"m": ["s", "r"]})
+    adjusted = adjusted_p_values(p_values, causes({"m": ["s", "r"]}))
     assert adjusted == pytest.approx({("m", "u"): 0.04, ("m", "s"): 0.04, ("m", "r"): 0.045})
 
 
 def test_controls_claim_nothing_of_a_method_that_is_not_resolved() -> None:
-    adjusted = adjusted_p_values({("m", "u"): 0.06, ("m", "s"): 1e-9}, "u", {"m": ["s"]})
+    adjusted = adjusted_p_values({("m", "u"): 0.06, ("m", "s"): 1e-9}, causes({"m": ["s"]}))
     assert adjusted == pytest.approx({("m", "u"): 0.06, ("m", "s"): 0.06})
 
 
 def test_methods_without_controls_are_corrected_by_holm() -> None:
     p_values = {("a", "u"): 0.01, ("b", "u"): 0.04, ("c", "u"): 0.03}
-    adjusted = adjusted_p_values(p_values, "u", {"a": [], "b": [], "c": []})
-    by_holm = holm({arm: p for (arm, _), p in p_values.items()})
-    assert {arm: p for (arm, _), p in adjusted.items()} == pytest.approx(by_holm)
+    adjusted = adjusted_p_values(p_values, causes({"a": [], "b": [], "c": []}))
+    by_holm = holm({claim[0]: p for claim, p in p_values.items()})
+    assert {claim[0]: p for claim, p in adjusted.items()} == pytest.approx(by_holm)
 
 
 def test_two_methods_with_two_controls_each_by_hand() -> None:
     p_values = {("m", "u"): 0.01, ("m", "s"): 0.02, ("m", "r"): 0.012}
     p_values |= {("o", "u"): 0.04, ("o", "s2"): 0.03, ("o", "r2"): 0.2}
-    adjusted = adjusted_p_values(p_values, "u", {"m": ["s", "r"], "o": ["s2", "r2"]})
+    adjusted = adjusted_p_values(p_values, causes({"m": ["s", "r"], "o": ["s2", "r2"]}))
     expected = {
         ("m", "u"): 0.01 / 0.5,  # half of the level; a quarter each goes to its controls
         ("m", "r"): 0.012 / 0.25,  # an eighth each goes to its sibling and to the other method
@@ -190,7 +196,7 @@ def test_two_methods_with_two_controls_each_by_hand() -> None:
 
 def test_a_method_that_shares_no_seed_with_the_baseline_claims_nothing_of_its_controls() -> None:
     p_values = {("m", "s"): 1e-9, ("o", "u"): 0.01}
-    adjusted = adjusted_p_values(p_values, "u", {"m": ["s"], "o": []})
+    adjusted = adjusted_p_values(p_values, causes({"m": ["s"], "o": []}))
     assert adjusted == pytest.approx({("m", "s"): 1.0, ("o", "u"): 0.01})
 
 
@@ -198,7 +204,7 @@ def test_a_method_that_shares_no_seed_with_the_baseline_claims_nothing_of_its_co
 def test_no_claim_is_easier_than_alone(values: list[float]) -> None:
     claims = [("m", "u"), ("m", "s"), ("m", "r"), ("o", "u"), ("o", "s2"), ("o", "r2")]
     p_values = dict(zip(claims, values, strict=True))
-    adjusted = adjusted_p_values(p_values, "u", {"m": ["s", "r"], "o": ["s2", "r2"]})
+    adjusted = adjusted_p_values(p_values, causes({"m": ["s", "r"], "o": ["s2", "r2"]}))
     assert adjusted.keys() == p_values.keys()
     assert all(p_values[claim] <= adjusted[claim] <= 1 for claim in claims)
 
@@ -212,9 +218,25 @@ def test_any_of_many_claims_is_false_in_at_most_1_study_of_20() -> None:
         for _ in range(2000):
             p_values = dict(zip(claims, random.random(len(claims)), strict=True))
             p_values |= dict.fromkeys(true, 1e-6)
-            adjusted = adjusted_p_values(p_values, "u", controls)
+            adjusted = adjusted_p_values(p_values, causes(controls))
             wrong += any(p <= 0.05 for claim, p in adjusted.items() if claim not in true)
         assert wrong / 2000 <= 0.06
+
+
+def test_a_cause_of_two_effects_waits_for_either_and_is_claimed_once() -> None:
+    """A method under schedules a and b, and how its difference changes from one to the other."""
+    effects, change = [("m", "u", "a"), ("m", "u", "b")], ("m", "u", "a", "b")
+    of = {effect: [change] for effect in effects}
+    p_values = {effects[0]: 0.02, effects[1]: 0.5, change: 0.03}
+    adjusted = adjusted_p_values(p_values, of)
+    # Half of the level each; the first hands its half to the change, which is tested at a half.
+    assert adjusted == pytest.approx({effects[0]: 0.04, change: 0.06, effects[1]: 1.0})
+    random, wrong = np.random.default_rng(5), 0
+    for _ in range(2000):
+        drawn = dict(zip(p_values, random.random(3), strict=True)) | {effects[0]: 1e-6}
+        adjusted = adjusted_p_values(drawn, of)
+        wrong += any(adjusted[claim] <= 0.05 for claim in (effects[1], change))
+    assert wrong / 2000 <= 0.06
 
 
 def test_holm_by_hand() -> None:

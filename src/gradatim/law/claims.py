@@ -1,10 +1,12 @@
 """Many claims in one report, and 5 % as the chance that any of them is false.
 
-The level is shared among the methods; what a method has not used, because its difference from the
-baseline is resolved, goes on to its own controls, and from those to the other methods. So a claim
-about the cause of an effect is made only where there is an effect, and one method alone keeps the
-whole level. Source: F. Bretz, W. Maurer, W. Brannath, M. Posch, A graphical approach to
-sequentially rejective multiple test procedures, Statistics in Medicine 28, 2009.
+The level is shared among the methods, under every schedule that they were run under; what a method
+has not used, because its difference from the baseline is resolved, goes on to what is said of its
+cause: its own controls, and how its difference changes with the schedule; and from those to the
+other methods. So a claim about the cause of an effect is made only where there is an effect, and
+one method alone keeps the whole level. Source: F. Bretz, W. Maurer, W. Brannath, M. Posch, A
+graphical approach to sequentially rejective multiple test procedures, Statistics in Medicine 28,
+2009.
 """
 
 from __future__ import annotations
@@ -15,42 +17,41 @@ from gradatim.law.comparison import HIGHER_IS_BETTER, Arm, Difference, Verdict
 from gradatim.law.interval import LEVEL, Estimate
 from gradatim.law.results import BALANCED, Measured
 
-Claim = tuple[str, str]  # arm and reference
+Claim = tuple[str, ...]  # arm, reference, and where there are several the schedule or two of them
 Weights = dict[Claim, float]
 
 
 def adjusted_p_values(
-    p_values: Mapping[Claim, float], baseline: str, controls: Mapping[str, Sequence[str]]
+    p_values: Mapping[Claim, float], causes: Mapping[Claim, Sequence[Claim]]
 ) -> dict[Claim, float]:
     """The p-value of every claim, corrected for all that were looked at.
 
-    It is 1 for what a method says of its controls when nothing is known of it and the baseline.
+    It is 1 for a claim about a cause when nothing is known of the effect. A cause may belong to
+    two effects, such as how a difference changes from one schedule to another.
 
     Args:
-        p_values: of methods against the baseline and of methods against their controls.
-        baseline: what methods are compared with first.
-        controls: of every method, those it is compared with.
+        p_values: of all claims.
+        causes: of every method against the baseline, the claims about the cause of its difference.
     """
-    methods = [(method, baseline) for method in controls if (method, baseline) in p_values]
     own = {
-        method: [(method, control) for control in controls[method] if (method, control) in p_values]
-        for method, _ in methods
+        method: [cause for cause in causes[method] if cause in p_values]
+        for method in causes
+        if method in p_values
     }
-    weights: Weights = {claim: 1 / len(methods) for claim in methods}
-    weights |= {claim: 0.0 for claims in own.values() for claim in claims}
+    all_causes = dict.fromkeys(cause for mine in own.values() for cause in mine)
+    weights: Weights = {method: 1 / len(own) for method in own}
+    weights |= dict.fromkeys(all_causes, 0.0)
     heirs: dict[Claim, Weights] = {}
-    for claim in methods:
-        others = [other for other in methods if other != claim]
-        mine = own[claim[0]]
-        heirs[claim] = _shared(mine or others)
-        for control in mine:
-            siblings = [other for other in mine if other != control]
-            parts = [heir for heir in (siblings, others) if heir]
-            heirs[control] = {
-                heir: weight / len(parts)
-                for part in parts
-                for heir, weight in _shared(part).items()
-            }
+    for method, mine in own.items():
+        heirs[method] = _shared(mine or [other for other in own if other != method])
+    for cause in all_causes:
+        of = [method for method in own if cause in own[method]]
+        siblings = dict.fromkeys(each for method in of for each in own[method] if each != cause)
+        others = [method for method in own if method not in of]
+        parts = [part for part in (list(siblings), others) if part]
+        heirs[cause] = {
+            heir: weight / len(parts) for part in parts for heir, weight in _shared(part).items()
+        }
     return dict.fromkeys(p_values, 1.0) | _rejected_in_turn(p_values, weights, heirs)
 
 
@@ -113,26 +114,55 @@ def verdict(found: Estimate | None, p_value: float | None, measured: Measured) -
     return "better" if is_better else "worse"
 
 
+def causes_of(arms: Sequence[Arm], baseline: str, schedule: str | None) -> dict[Claim, list[Claim]]:
+    """Every method against the baseline, with the claims about it and its controls."""
+    place = (schedule,) if schedule else ()
+    return {
+        (method.name, baseline, *place): [
+            (method.name, arm.name, *place) for arm in arms if arm.method == method.name
+        ]
+        for method in arms
+        if method.name != baseline and method.control is None
+    }
+
+
+def p_values_of(
+    differences: Sequence[Difference], main: Measured, schedule: str | None
+) -> dict[Claim, float]:
+    """Uncorrected p-values of the measured value of the headline."""
+    place = (schedule,) if schedule else ()
+    return {
+        (d.arm, d.reference, *place): d.overall.p_value
+        for d in differences
+        if (d.measure, d.name) == main and d.overall is not None and d.overall.p_value is not None
+    }
+
+
 def corrected(
-    differences: Sequence[Difference], arms: Sequence[Arm], baseline: str, main: Measured
+    differences: Sequence[Difference],
+    adjusted: Mapping[Claim, float],
+    arms: Sequence[Arm],
+    baseline: str,
+    main: Measured,
+    schedule: str | None,
 ) -> Iterator[Difference]:
     """Differences with p-values corrected for what stands beside them, and verdicts by those.
 
     Args:
+        adjusted: of the claims (`adjusted_p_values`).
         main: the measured value of the headline, whose claims are corrected together.
+        schedule: that the differences were found under.
     """
-    methods = [arm.name for arm in arms if arm.name != baseline and arm.control is None]
-    controls = {m: [arm.name for arm in arms if arm.method == m] for m in methods}
-    claims = {(method, baseline) for method in methods}
-    claims |= {(method, control) for method, names in controls.items() for control in names}
+    place = (schedule,) if schedule else ()
+    found: dict[tuple[str, ...], float] = {
+        (d.arm, d.reference, *main): adjusted[claim]
+        for d in differences
+        if (claim := (d.arm, d.reference, *place)) in adjusted
+    }
     known = {
         (d.arm, d.reference, d.measure, d.name): d.overall.p_value
         for d in differences
         if d.overall is not None and d.overall.p_value is not None
-    }
-    claimed = {key[:2]: p for key, p in known.items() if key[2:] == main and key[:2] in claims}
-    adjusted = {
-        (*key, *main): p for key, p in adjusted_p_values(claimed, baseline, controls).items()
     }
     for arm in arms:
         for measure in dict.fromkeys(measure for _, _, measure, _ in known):
@@ -141,9 +171,9 @@ def corrected(
                 for key, p in known.items()
                 if key[:3] == (arm.name, baseline, measure) and _is_part(key[2:], main)
             }
-            adjusted |= {(arm.name, baseline, measure, n): p for n, p in holm(family).items()}
+            found |= {(arm.name, baseline, measure, n): p for n, p in holm(family).items()}
     for d in differences:
-        p_value = adjusted.get((d.arm, d.reference, d.measure, d.name))
+        p_value = found.get((d.arm, d.reference, d.measure, d.name))
         if p_value is None:
             yield d
         else:

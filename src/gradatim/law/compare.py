@@ -1,59 +1,42 @@
 """Arms against the baseline and against their own controls, at equal compute, paired by seed.
 
 Everything is read from records, which say what is a control of what. What the answer claims
-(methods against the baseline, methods against their controls) is corrected together; slices and
-tasks are corrected among themselves; single rungs, and controls against the baseline, are not
-claims and corrected for nothing.
+(methods against the baseline, methods against their controls, under every schedule) is corrected
+together; slices and tasks are corrected among themselves; single rungs, and controls against the
+baseline, are not claims and corrected for nothing.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from gradatim.errors import FitError
-from gradatim.law.claims import corrected, verdict
-from gradatim.law.comparison import (
-    HIGHER_IS_BETTER,
-    Arm,
-    Comparison,
-    ComputeRatio,
-    Difference,
-    Fed,
-    FinalScore,
-    Noise,
-    RungDifference,
-    RungRatio,
+from gradatim.law.claims import Claim, adjusted_p_values, causes_of, corrected, p_values_of
+from gradatim.law.comparison import Arm, Comparison, Difference, Interaction
+from gradatim.law.crossing import (
+    crossing_sentences,
+    effects_of,
+    final_weights,
+    interaction_claim,
+    interactions,
+    with_p_value,
 )
-from gradatim.law.interval import (
-    VERY_WILD,
-    WILD,
-    BySeed,
-    Estimate,
-    Variance,
-    estimate,
-    residual_variance,
-    weighted,
-    wildness,
-)
+from gradatim.law.paired import PairedRuns
 from gradatim.law.power import effect_seen
-from gradatim.law.ratio import RungLosses, ratio_of
 from gradatim.law.results import (
-    BALANCED,
     Measured,
-    Place,
-    Result,
     Run,
     absent_runs,
     arms_of,
+    by_schedule,
     changed_conditions,
     read_results,
     require_comparable,
+    require_crossed,
     rungs_by_size,
     same_blocks,
 )
-from gradatim.law.text import Pair, text_variance
 from gradatim.law.wording import answer, findings
 from gradatim.record.read import Record
 
@@ -67,12 +50,15 @@ def compare(
     measure: str = "bits_per_byte",
     name: str = "all",
     missing: Sequence[str] = (),
+    weights: str | None = None,
+    schedules: Sequence[str] = (),
 ) -> Comparison:
     """Compare every arm with the baseline, and every method with its own controls.
 
     Differences are paired by seed, with the scatter of all arms of a rung behind their intervals
     (`interval`). Runs that are missing or unfinished are listed, and the pairs that are there are
-    used.
+    used. Under several schedules of the rate, arms are compared under each, and how differences
+    change with the schedule is compared too (`crossing`).
 
     Args:
         records: of one study; unfinished ones are listed as missing.
@@ -81,57 +67,160 @@ def compare(
         name: which of the measure's values, such as `all` or `band/1`.
         missing: a sentence for every run that is known to be missing, and why; begins as
             `results.describe` does.
+        weights: which weights are judged, `weights` or the name of an average; by default those
+            that each run hands out at its end.
+        schedules: of the rate, in their order; by default that of the records.
 
     Raises:
         FitError: no finished run of the baseline, or none that measured what is asked for.
         MismatchError: runs differ in more than arm, seed and recipe, or in the compute charged.
-        RecordError: a run was not evaluated at its end.
+        RecordError: a run was not evaluated at its end, or has no such average of the weights.
     """
-    results, at_other_budgets, unfinished = read_results(list(records), baseline)
-    known = sorted({arm for arm, _, _ in results})
-    if baseline not in known:
-        raise FitError(
-            f"no finished run of the baseline {baseline!r}",
-            got=f"finished runs of {', '.join(known) or 'no arm'}",
-        )
-    if not any((measure, name) in result.finals for result in results.values()):
-        names = sorted({" ".join(measured) for r in results.values() for measured in r.finals})
-        raise FitError(
-            f"no run measured {measure} {name}", got=f"{', '.join(names[:12]) or 'nothing'}"
-        )
-    require_comparable(results, at_other_budgets, baseline)
-    rungs = rungs_by_size(results)
-    arms, doubts = arms_of(results, baseline)
-    study = _Study(results, at_other_budgets, rungs, baseline)
-    differences = [
-        study.difference(*pair, measured)
-        for measured in study.measured
-        for pair in _pairs(arms, baseline)
-    ]
-    main = (measure, name)
-    differences = list(corrected(differences, arms, baseline, main))
-    ratios = [
-        study.ratio(d) for d in differences if (d.reference, d.measure, d.name) == (baseline, *main)
-    ]
-    comparison = Comparison(
-        baseline=baseline,
-        measure=measure,
-        name=name,
-        arms=arms,
-        rungs=rungs,
-        finals=tuple(study.finals()),
-        differences=tuple(differences),
-        ratios=tuple(ratio for ratio in ratios if ratio is not None),
-        noise=tuple(study.noise(main)),
-        wild=study.wild(main),
-        effect_seen=_effect_seen(differences, arms, baseline, main),
-        fed=tuple(study.fed()),
-        same_blocks=tuple(same_blocks(results, rungs)),
-        missing=(*missing, *absent_runs(results, unfinished, rungs, main, missing), *doubts),
-        conditions=tuple(changed_conditions(results)),
+    records, main = list(records), (measure, name)
+    parts = {
+        schedule: _Part.of(of_schedule, schedule, baseline, main, weights)
+        for schedule, of_schedule in by_schedule(records, schedules).items()
+    }
+    first, *others = parts.values()
+    for other in others:
+        require_crossed(first.runs.results, other.runs.results)
+    arms = dict.fromkeys(arm.name for part in parts.values() for arm in part.arms)
+    crossed = interactions(
+        {str(schedule): part.runs for schedule, part in parts.items()},
+        [arm for arm in arms if arm != baseline],
+        baseline,
+        main,
     )
+    adjusted = _adjusted(parts, crossed, baseline, main)
+    comparison, *rest = (
+        part.comparison(adjusted, baseline, main, len(parts)) for part in parts.values()
+    )
+    absent = [
+        clause
+        for schedule, part in parts.items()
+        for clause in (
+            *absent_runs(
+                part.runs.results, part.unfinished, part.runs.rungs, main, missing, schedule
+            ),
+            *part.doubts,
+        )
+    ]
+    comparison = comparison.model_copy(
+        update={
+            "others": tuple(_worded(each) for each in rest),
+            "interactions": tuple(
+                with_p_value(each, adjusted.get(interaction_claim(each))) for each in crossed
+            ),
+            "averages": tuple(final_weights(records, comparison.rungs, list(arms))),
+            "missing": (*missing, *dict.fromkeys(absent)),
+        }
+    )
+    comparison = _worded(comparison)
+    return comparison.model_copy(update={"crossing": tuple(crossing_sentences(comparison))})
+
+
+def _worded(comparison: Comparison) -> Comparison:
     comparison = comparison.model_copy(update={"answer": tuple(answer(comparison))})
     return comparison.model_copy(update={"findings": tuple(findings(comparison))})
+
+
+def _adjusted(
+    parts: Mapping[str | None, _Part],
+    crossed: Sequence[Interaction],
+    baseline: str,
+    main: Measured,
+) -> dict[Claim, float]:
+    """Corrected p-values of all that the answer claims, under all schedules."""
+    causes: dict[Claim, list[Claim]] = {}
+    p_values: dict[Claim, float] = {}
+    for schedule, part in parts.items():
+        causes |= causes_of(part.arms, baseline, schedule)
+        p_values |= p_values_of(part.differences, main, schedule)
+    for each in crossed:
+        overall = each.difference.overall
+        for effect in effects_of(each):
+            if effect in causes and overall is not None and overall.p_value is not None:
+                causes[effect].append(interaction_claim(each))
+                p_values[interaction_claim(each)] = overall.p_value
+    claims = {*causes, *(cause for found in causes.values() for cause in found)}
+    claimed = {claim: p for claim, p in p_values.items() if claim in claims}
+    return adjusted_p_values(claimed, causes)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The runs under one schedule, and what they differ by, uncorrected."""
+
+    schedule: str | None
+    runs: PairedRuns
+    arms: Sequence[Arm]
+    differences: Sequence[Difference]
+    unfinished: set[tuple[Run, float]]
+    doubts: Sequence[str]
+
+    @classmethod
+    def of(
+        cls,
+        records: Sequence[Record],
+        schedule: str | None,
+        baseline: str,
+        main: Measured,
+        weights: str | None,
+    ) -> _Part:
+        """Read and compare the records of one schedule; raises as `compare` does."""
+        results, at_other_budgets, unfinished = read_results(records, baseline, weights)
+        known = sorted({arm for arm, _, _ in results})
+        if baseline not in known:
+            raise FitError(
+                f"no finished run of the baseline {baseline!r}"
+                + (f" under {schedule}" if schedule else ""),
+                got=f"finished runs of {', '.join(known) or 'no arm'}",
+            )
+        if not any(main in result.finals for result in results.values()):
+            names = sorted({" ".join(measured) for r in results.values() for measured in r.finals})
+            raise FitError(
+                f"no run measured {' '.join(main)}", got=f"{', '.join(names[:12]) or 'nothing'}"
+            )
+        require_comparable(results, at_other_budgets, baseline)
+        arms, doubts = arms_of(results, baseline)
+        runs = PairedRuns(results, at_other_budgets, rungs_by_size(results), baseline)
+        differences = [
+            runs.difference(*pair, measured)
+            for measured in runs.measured
+            for pair in _pairs(arms, baseline)
+        ]
+        return cls(schedule, runs, arms, differences, unfinished, doubts)
+
+    def comparison(
+        self, adjusted: Mapping[Claim, float], baseline: str, main: Measured, num_schedules: int
+    ) -> Comparison:
+        """All that is known of these runs but words, and what is missing."""
+        runs, arms, schedule = self.runs, self.arms, self.schedule
+        differences = list(corrected(self.differences, adjusted, arms, baseline, main, schedule))
+        ratios = [
+            runs.ratio(d)
+            for d in differences
+            if (d.reference, d.measure, d.name) == (baseline, *main)
+        ]
+        return Comparison(
+            baseline=baseline,
+            measure=main[0],
+            name=main[1],
+            arms=tuple(arms),
+            rungs=tuple(runs.rungs),
+            finals=tuple(runs.finals()),
+            differences=tuple(differences),
+            ratios=tuple(ratio for ratio in ratios if ratio is not None),
+            noise=tuple(runs.noise(main)),
+            wild=runs.wild(main),
+            effect_seen=_effect_seen(differences, arms, baseline, main, num_schedules),
+            fed=tuple(runs.fed()),
+            same_blocks=tuple(same_blocks(runs.results, runs.rungs)),
+            missing=(),
+            conditions=tuple(changed_conditions(runs.results)),
+            schedule=schedule,
+            num_schedules=num_schedules,
+        )
 
 
 def _pairs(arms: Sequence[Arm], baseline: str) -> list[tuple[str, str]]:
@@ -140,229 +229,20 @@ def _pairs(arms: Sequence[Arm], baseline: str) -> list[tuple[str, str]]:
     return against_baseline + against_controls
 
 
-@dataclass(frozen=True)
-class _Study:
-    """The finished runs, and the one machinery that every comparison of them uses."""
-
-    results: Mapping[Run, Result]
-    at_other_budgets: Mapping[Place, Result]
-    rungs: Sequence[str]
-    baseline: str
-    _known: dict[Measured, tuple[dict[str, Variance], set[str]]] = field(default_factory=dict)
-
-    @property
-    def measured(self) -> list[Measured]:
-        """Everything any run measured, in the order of first appearance."""
-        return list(dict.fromkeys(m for result in self.results.values() for m in result.finals))
-
-    def _values(self, arm: str, rung: str, measured: Measured) -> dict[int, float]:
-        """Final values by seed."""
-        return {
-            seed: result.finals[measured]
-            for (its_arm, its_rung, seed), result in self.results.items()
-            if (its_arm, its_rung) == (arm, rung) and measured in result.finals
-        }
-
-    def _at_multiples(self, rung: str, measured: Measured) -> dict[float, dict[int, float]]:
-        """Final values of the baseline at other budgets, by multiple and seed."""
-        found: dict[float, dict[int, float]] = {}
-        for (multiple, its_rung, seed), result in self.at_other_budgets.items():
-            if its_rung == rung and measured in result.finals:
-                found.setdefault(multiple, {})[seed] = result.finals[measured]
-        return found
-
-    def _scatter(self, measured: Measured) -> tuple[dict[str, Variance], set[str]]:
-        """Variance of a run by rung, of arms that are alike, and which arms are wilder."""
-        if measured not in self._known:
-            arms = list(dict.fromkeys(arm for arm, _, _ in self.results))
-            tables: list[list[BySeed]] = [
-                [self._values(arm, rung, measured) for arm in arms] for rung in self.rungs
-            ]
-            chances = [wildness(place, tables) for place in range(len(tables[0]))]
-            calm = [place for place, chance in enumerate(chances) if chance >= VERY_WILD]
-            if len(calm) < 2:
-                calm = list(range(len(chances)))
-            found = [residual_variance([row[place] for place in calm]) for row in tables]
-            wild = {arm for arm, chance in zip(arms, chances, strict=True) if chance < WILD}
-            self._known[measured] = dict(zip(self.rungs, found, strict=True)), wild
-        return self._known[measured]
-
-    def _variances_of(self, arm: str, reference: str, measured: Measured) -> dict[str, Variance]:
-        """Variance of a run by rung, as it counts for a difference of these two arms."""
-        variances, wild = self._scatter(measured)
-        if not wild & {arm, reference}:
-            return variances
-        return {
-            rung: residual_variance([self._values(a, rung, measured) for a in (arm, reference)])
-            for rung in self.rungs
-        }
-
-    def wild(self, measured: Measured) -> tuple[str, ...]:
-        """Arms that are noisier than the others."""
-        known = dict.fromkeys(arm for arm, _, _ in self.results)
-        return tuple(arm for arm in known if arm in self._scatter(measured)[1])
-
-    def _chance(self, measured: Measured) -> float | None:
-        chances = (result.chances.get(measured) for result in self.results.values())
-        return next((chance for chance in chances if chance is not None), None)
-
-    def finals(self) -> Iterator[FinalScore]:
-        for measured in self.measured:
-            chance = self._chance(measured)
-            for arm, rung in dict.fromkeys(run[:2] for run in self.results):
-                values = self._values(arm, rung, measured)
-                if values:
-                    yield FinalScore(
-                        arm=arm,
-                        rung=rung,
-                        measure=measured[0],
-                        name=measured[1],
-                        chance=chance,
-                        seeds=tuple(values),
-                        values=tuple(values.values()),
-                        mean=math.fsum(values.values()) / len(values),
-                    )
-
-    def noise(self, measured: Measured) -> Iterator[Noise]:
-        for rung, variance in self._scatter(measured)[0].items():
-            is_known = variance.degrees_of_freedom > 0
-            yield Noise(
-                rung=rung,
-                sd=math.sqrt(variance.value) if is_known else None,
-                degrees_of_freedom=variance.degrees_of_freedom,
-            )
-
-    def fed(self) -> Iterator[Fed]:
-        """Shares of slices over training, mean over the runs of an arm that noted them."""
-        for arm in dict.fromkeys(arm for arm, _, _ in self.results):
-            runs = [r.fed for (its, _, _), r in self.results.items() if its == arm and r.fed]
-            for name in sorted({name for run in runs for name in run["whole"]}):
-                whole, last = (
-                    math.fsum(run[when].get(name, 0.0) for run in runs) / len(runs)
-                    for when in ("whole", "last_quarter")
-                )
-                yield Fed(arm=arm, name=name, whole=whole, last_quarter=last)
-
-    def difference(self, arm: str, reference: str, measured: Measured) -> Difference:
-        by_rung: dict[str, dict[int, float]] = {}
-        for rung in self.rungs:
-            mine = self._values(arm, rung, measured)
-            theirs = self._values(reference, rung, measured)
-            if shared := [seed for seed in mine if seed in theirs]:
-                by_rung[rung] = {seed: mine[seed] - theirs[seed] for seed in shared}
-        pairs = {
-            rung: self._blocks(arm, reference, rung, seeds, measured)
-            for rung, seeds in by_rung.items()
-        }
-        variances = self._variances_of(arm, reference, measured)
-        rungs = [
-            RungDifference(
-                rung=rung,
-                seeds=tuple(by_seed),
-                by_seed=tuple(by_seed.values()),
-                estimate=(found := self._estimate({rung: by_seed}, pairs, variances, measured)),
-                verdict=verdict(found, found.p_value, measured),
-            )
-            for rung, by_seed in by_rung.items()
-        ]
-        overall = self._estimate(by_rung, pairs, variances, measured) if by_rung else None
-        return Difference(
-            arm=arm,
-            reference=reference,
-            measure=measured[0],
-            name=measured[1],
-            chance=self._chance(measured),
-            rungs=tuple(rungs),
-            overall=overall,
-            verdict=verdict(overall, overall.p_value if overall else None, measured),
-        )
-
-    def _estimate(
-        self,
-        by_rung: Mapping[str, Mapping[int, float]],
-        pairs: Mapping[str, Sequence[Pair]],
-        variances: Mapping[str, Variance],
-        measured: Measured,
-    ) -> Estimate:
-        """The plain mean over rungs of paired differences, of which there are some at each."""
-        means = [math.fsum(by_seed.values()) / len(by_seed) for by_seed in by_rung.values()]
-        share = 1 / len(by_rung) ** 2
-        weights = [2 * share / len(by_rung[rung]) if rung in by_rung else 0.0 for rung in variances]
-        return estimate(
-            math.fsum(means) / len(means),
-            weighted(list(variances.values()), weights),
-            num_pairs=sum(map(len, by_rung.values())),
-            text=text_variance([pairs[rung] for rung in by_rung], self._slices(measured)),
-        )
-
-    def _blocks(
-        self, arm: str, reference: str, rung: str, seeds: Iterable[int], measured: Measured
-    ) -> list[Pair]:
-        """The held-out blocks of every pair, where all runs kept them."""
-        pairs = []
-        for seed in seeds:
-            mine, theirs = (self.results[each, rung, seed].blocks for each in (arm, reference))
-            if measured[0] != "bits_per_byte" or mine is None or theirs is None:
-                return []
-            pairs.append((mine, theirs))
-        return pairs
-
-    def _slices(self, measured: Measured) -> list[str]:
-        """The slices of held-out text that a measured value is the mean of."""
-        kind, _, rest = measured[1].partition("/")
-        if kind != BALANCED:
-            return [measured[1]]
-        return [name for measure, name in self.measured if name.startswith(f"{rest}/")]
-
-    def ratio(self, difference: Difference) -> ComputeRatio | None:
-        """The arm's compute ratio to the baseline, where that was run at other budgets."""
-        measured = (difference.measure, difference.name)
-        sign = -1.0 if measured[0] in HIGHER_IS_BETTER else 1.0
-        losses, alone = [], []
-        for found in difference.rungs:
-            budgets = {1.0: self._values(self.baseline, found.rung, measured)}
-            budgets |= self._at_multiples(found.rung, measured)
-            if len(budgets) > 1:
-                at_budgets = {
-                    multiple: {seed: sign * value for seed, value in by_seed.items()}
-                    for multiple, by_seed in budgets.items()
-                }
-                rung = RungLosses(sign * found.estimate.mean, at_budgets)
-                losses.append(rung)
-                alone.append((found.rung, ratio_of([rung], _variance(found.estimate))))
-        if difference.overall is None or not losses or len(losses) < len(difference.rungs):
-            return None
-        overall = ratio_of(losses, _variance(difference.overall))
-        if overall is None:
-            return None
-        return ComputeRatio(
-            arm=difference.arm,
-            reference=self.baseline,
-            multiples=tuple(sorted(set.intersection(*(set(r.baseline) for r in losses)))),
-            rungs=tuple(
-                RungRatio(rung=rung, ratio=found.ratio, low=found.low, high=found.high)
-                for rung, found in alone
-                if found is not None
-            ),
-            ratio=overall.ratio,
-            low=overall.low,
-            high=overall.high,
-            reach=overall.reach,
-        )
-
-
-def _variance(found: Estimate) -> Variance:
-    return Variance((found.standard_error or 0.0) ** 2, found.degrees_of_freedom)
-
-
 def _effect_seen(
-    differences: Sequence[Difference], arms: Sequence[Arm], baseline: str, main: Measured
+    differences: Sequence[Difference],
+    arms: Sequence[Arm],
+    baseline: str,
+    main: Measured,
+    num_schedules: int,
 ) -> float | None:
-    """With 80 % power, for the method that is known best; the level is shared among methods."""
+    """With 80 % power, for the method that is known best; all methods share the level."""
     methods = {arm.name for arm in arms if arm.name != baseline and arm.control is None}
     found = [
         effect_seen(
-            d.overall.standard_error, d.overall.degrees_of_freedom, num_methods=len(methods)
+            d.overall.standard_error,
+            d.overall.degrees_of_freedom,
+            num_methods=len(methods) * num_schedules,
         )
         for d in differences
         if d.arm in methods

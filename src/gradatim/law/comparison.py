@@ -155,8 +155,42 @@ class SameBlocks(Result):
     groups: tuple[tuple[str, ...], ...]
 
 
+class Interaction(Result):
+    """How an arm's difference from the baseline changes with the schedule of the rate.
+
+    Attributes:
+        schedule: under which the difference was taken, minus
+        against: the schedule under which it was taken too.
+        difference: of those differences; better is a difference that is more in the arm's favour.
+    """
+
+    schedule: str
+    against: str
+    difference: Difference
+
+
+class FinalWeights(Result):
+    """Final bits per byte of the raw weights of an arm at one rung, or of an average of them.
+
+    Attributes:
+        mean: over seeds.
+        is_outcome: whether the runs hand these out, and are judged by them.
+    """
+
+    schedule: str | None
+    arm: str
+    rung: str
+    weights: str
+    mean: float
+    num_runs: int
+    is_outcome: bool
+
+
 class Comparison(Result):
     """Arms of a study compared with the baseline and with their own controls.
+
+    A study under several schedules of the rate has a comparison under each: this one is under the
+    first, and `others` holds the rest.
 
     Attributes:
         rungs: in order of size.
@@ -167,6 +201,12 @@ class Comparison(Result):
         conditions: runs resumed under other conditions than they began with, one clause each.
         answer: the answer, the sentence that bears it first.
         findings: the rest in plain words.
+        schedule: of the rate, where the study has several.
+        num_schedules: how many that is; the methods share the level under all of them.
+        others: the same under the other schedules.
+        interactions: how differences change from the first schedule to the others.
+        averages: what the raw weights and their averages ended with, where there are averages.
+        crossing: sentences about all schedules together.
     """
 
     baseline: str
@@ -186,11 +226,34 @@ class Comparison(Result):
     conditions: tuple[str, ...] = ()
     answer: tuple[Sentence, ...] = ()
     findings: tuple[Sentence, ...] = ()
+    schedule: str | None = None
+    num_schedules: int = 1
+    others: tuple[Comparison, ...] = ()
+    interactions: tuple[Interaction, ...] = ()
+    averages: tuple[FinalWeights, ...] = ()
+    crossing: tuple[Sentence, ...] = ()
+
+    @property
+    def by_schedule(self) -> tuple[Comparison, ...]:
+        """The comparison under every schedule; this one alone where the study has one for all."""
+        return (self, *self.others)
+
+    @property
+    def num_sharing(self) -> int:
+        """Among how many claims the level is shared at first."""
+        return len(self.methods()) * self.num_schedules
 
     @property
     def headline(self) -> str:
         """The answer as one text."""
-        return " ".join(sentence.text for sentence in self.answer)
+        told = [(each, sentence) for each in self.by_schedule for sentence in each.answer]
+        return " ".join([each.placed(sentence.text) for each, sentence in told])
+
+    def placed(self, text: str) -> str:
+        """A sentence of this comparison with the schedule it is about, where there are several."""
+        if self.schedule is None:
+            return text
+        return f"Under `{self.schedule}`: {text[:1].lower()}{text[1:]}"
 
     def difference(
         self, arm: str, reference: str, *, measure: str | None = None, name: str | None = None
@@ -234,8 +297,13 @@ class Comparison(Result):
         )
 
     def sentences(self) -> list[str]:
-        """The answer, then every finding."""
-        return [sentence.text for sentence in (*self.answer, *self.findings)]
+        """The answer, then every finding; schedule by schedule, and what is said of all first."""
+        told = [
+            each.placed(sentence.text)
+            for each in self.by_schedule
+            for sentence in (*each.answer, *each.findings)
+        ]
+        return [*(sentence.text for sentence in self.crossing), *told]
 
     def table(self) -> pl.DataFrame:
         """Differences, one row a rung and one for the mean over rungs (`all rungs`)."""

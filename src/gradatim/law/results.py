@@ -19,7 +19,9 @@ from gradatim.errors import MismatchError, RecordError
 from gradatim.files import hash_json
 from gradatim.law.comparison import Arm, SameBlocks
 from gradatim.law.text import Blocks
-from gradatim.record.read import Record
+from gradatim.record import naming
+from gradatim.record.naming import cell_name
+from gradatim.record.read import RAW_WEIGHTS, Record
 from gradatim.record.spec import RunSpec
 
 Measured = tuple[str, str]  # measure and name, such as ("bits_per_byte", "band/1")
@@ -55,23 +57,50 @@ class Result:
         return float(self.finish["flops"]) / max(1, int(self.finish["step"]))
 
 
-def describe(run: Run, multiple: float = 1.0) -> str:
+def describe(run: Run, multiple: float = 1.0, schedule: str | None = None) -> str:
     """A run in words."""
     arm, rung, seed = run
-    budget = "" if multiple == 1 else f", {multiple:.12g} times the budget"
-    return f"{arm}, rung {rung}, seed {seed}{budget}"
+    return naming.describe(cell_name(arm, schedule), rung, seed, multiple)
+
+
+def by_schedule(
+    records: Sequence[Record], schedules: Sequence[str]
+) -> dict[str | None, list[Record]]:
+    """Records by the rate schedule of their runs; of no name where their study has one for all.
+
+    Args:
+        schedules: in their order; by default that of the records.
+
+    Raises:
+        MismatchError: some have a schedule and some have none.
+    """
+    found: dict[str | None, list[Record]] = {name: [] for name in schedules}
+    for record in records:
+        found.setdefault(record.spec.operation.schedule, []).append(record)
+    if None in found and len(found) > 1:
+        raise MismatchError(
+            "a run that belongs to no schedule, beside runs that do",
+            where=str(found[None][0].folder) if found[None] else "records",
+            remedy="Compare the records of one study at a time",
+        )
+    return {name: them for name, them in found.items() if them} or {None: []}
 
 
 def read_results(
-    records: Sequence[Record], baseline: str
+    records: Sequence[Record], baseline: str, weights: str | None = None
 ) -> tuple[dict[Run, Result], dict[Place, Result], set[tuple[Run, float]]]:
     """Finished runs, by arm, rung and seed; the baseline's at other budgets; which are unfinished.
 
     The unfinished come with their multiple of the budget.
 
+    Args:
+        records: of one schedule.
+        weights: whose evaluations are read, the raw ones or those of an average; by default those
+            that each run hands out.
+
     Raises:
         MismatchError: two records of one run.
-        RecordError: a run was not evaluated at its end.
+        RecordError: a run was not evaluated at its end, or never with these weights.
     """
     results: dict[Run, Result] = {}
     at_other_budgets: dict[Place, Result] = {}
@@ -87,13 +116,13 @@ def read_results(
             continue
         if (run, multiple) in first:
             raise MismatchError(
-                f"a second record of {describe(run, multiple)}",
+                f"a second record of {describe(run, multiple, record.spec.operation.schedule)}",
                 where=str(record.folder),
                 got=f"the first in {first[run, multiple].folder}",
                 remedy="Compare the records of one study at a time",
             )
         first[run, multiple] = record
-        result = _result(record, record.finish)
+        result = _result(record, record.finish, weights or record.outcome)
         if multiple == 1:
             results[run] = result
         else:
@@ -101,8 +130,16 @@ def read_results(
     return results, at_other_budgets, unfinished - first.keys()
 
 
-def _result(record: Record, finish: Mapping[str, Any]) -> Result:
-    evaluations = record.events("evaluate")
+def _result(record: Record, finish: Mapping[str, Any], weights: str) -> Result:
+    evaluations = record.evaluations(weights)
+    if not evaluations and weights != RAW_WEIGHTS:
+        raise RecordError(
+            f"no average of the weights {weights!r} was evaluated",
+            where=str(record.folder),
+            expected=f"an average called {weights} in every run that is compared",
+            got=", ".join((RAW_WEIGHTS, *record.averages)),
+            remedy="Compare weights that all runs have, or each run by what it hands out",
+        )
     last_flops = max((event["flops"] for event in evaluations), default=None)
     step_flops = finish["flops"] / max(1, finish["step"])
     if last_flops is None or finish["flops"] - last_flops > _STEP_TOLERANCE * step_flops:
@@ -158,18 +195,20 @@ def require_comparable(
     first_of_rung: dict[str, Run] = {}
     first_of_arm: dict[tuple[str, str], Run] = {}
     for run, result in results.items():
-        what = describe(run)
-        _require_same(result, results[anyone], (what, describe(anyone)), ("store", "evaluation"))
+        what = _named(run, result)
+        among = (what, _named(anyone, results[anyone]))
+        _require_same(result, results[anyone], among, ("store", "evaluation"))
         rung_mate = first_of_rung.setdefault(run[1], run)
-        among = (what, describe(rung_mate))
+        among = (what, _named(rung_mate, results[rung_mate]))
         _require_same(result, results[rung_mate], among, _fields_but("seed", "recipe"))
         twin = first_of_arm.setdefault(run[:2], run)
-        _require_same(result, results[twin], (what, describe(twin)), ("recipe",))
+        among = (what, _named(twin, results[twin]))
+        _require_same(result, results[twin], among, ("recipe",))
         charged_flops = float(results[rung_mate].finish["flops"])
         step_flops = max(result.step_flops, results[rung_mate].step_flops)
         if abs(result.finish["flops"] - charged_flops) > _STEP_TOLERANCE * step_flops:
             raise MismatchError(
-                f"unequal compute: {what} against {describe(rung_mate)}",
+                f"unequal compute: {what} against {_named(rung_mate, results[rung_mate])}",
                 where=str(result.record.folder),
                 expected=f"{charged_flops:.6g} FLOPs charged, to within one step",
                 got=f"{result.finish['flops']:.6g}",
@@ -188,6 +227,28 @@ def require_comparable(
                     expected=f"{expected:.6g} FLOPs",
                     got=f"{result.record.spec.budget_flops:.6g}",
                 )
+
+
+def require_crossed(first: Mapping[Run, Result], other: Mapping[Run, Result]) -> None:
+    """Refuse results under two schedules of which a rung, or an arm, differs in more than the rate.
+
+    Raises:
+        MismatchError: naming the two runs and what differs.
+    """
+    at_rung = {run[1]: run for run in first}
+    of_arm = {run[0]: run for run in first}
+    for run, result in other.items():
+        for fields, mate in (
+            (_fields_but("seed", "recipe"), at_rung.get(run[1])),
+            (("recipe beside the rate",), of_arm.get(run[0])),
+        ):
+            if mate is not None:
+                among = (_named(run, result), _named(mate, first[mate]))
+                _require_same(result, first[mate], among, fields)
+
+
+def _named(run: Run, result: Result) -> str:
+    return describe(run, 1.0, result.record.spec.operation.schedule)
 
 
 @cache
@@ -210,6 +271,8 @@ def _require_same(
 
 
 def _content(spec: RunSpec, name: str) -> Any:
+    if name == "recipe beside the rate":
+        return spec.recipe.model_dump(exclude={"rate"})
     return spec.store.fingerprint if name == "store" else getattr(spec, name)
 
 
@@ -243,8 +306,8 @@ def arms_of(results: Mapping[Run, Result], baseline: str) -> tuple[tuple[Arm, ..
 def changed_conditions(results: Mapping[Run, Result]) -> list[str]:
     """A clause for every run that was resumed under other conditions than it began with."""
     return [
-        f"{describe(run)} was resumed with {', '.join(changed)}, so its last bits are not those of "
-        "an undisturbed run"
+        f"{_named(run, result)} was resumed with {', '.join(changed)}, so its last bits are not "
+        "those of an undisturbed run"
         for run, result in results.items()
         if (changed := result.record.changed_conditions())
     ]
@@ -268,6 +331,7 @@ def absent_runs(
     rungs: Sequence[str],
     measured: Measured,
     known: Sequence[str],
+    schedule: str | None = None,
 ) -> list[str]:
     """A clause for every run that arms x rungs x seeds lack, or that has no finite final value.
 
@@ -279,14 +343,15 @@ def absent_runs(
     clauses = []
     for run, multiple in sorted({(run, 1.0) for run in expected} | unfinished):
         if any(
-            re.match(rf"{re.escape(describe(run, multiple))}(?!\d|, \S+ times)", text)
+            re.match(rf"{re.escape(describe(run, multiple, schedule))}(?!\d|, \S+ times)", text)
             for text in known
         ):
             continue
         if (run, multiple) in unfinished:
-            clauses.append(f"{describe(run, multiple)} is unfinished")
+            clauses.append(f"{describe(run, multiple, schedule)} is unfinished")
         elif run not in results:
-            clauses.append(f"{describe(run)} has no record")
+            clauses.append(f"{describe(run, 1.0, schedule)} has no record")
         elif measured not in results[run].finals:
-            clauses.append(f"{describe(run)} has no finite final {' '.join(measured)}")
+            named = describe(run, 1.0, schedule)
+            clauses.append(f"{named} has no finite final {' '.join(measured)}")
     return clauses

@@ -1,4 +1,4 @@
-"""Every sentence that a comparison can say, as one table, and which of them are claims."""
+"""Every sentence that a comparison can say, as tables, and which of them are claims."""
 
 from __future__ import annotations
 
@@ -67,14 +67,28 @@ SENTENCES = {
     "missing": "Missing: {clauses}.",
     "conditions": "{clause}.",
 }
-"""Every sentence a comparison can say."""
+"""Every sentence a comparison can say of one schedule of the rate."""
+
+CROSSED = {
+    "by_schedule": "`{arm}` against `{reference}` at equal compute: {listed}.",
+    "interaction_more": "The difference of `{arm}` from `{reference}` is more in its favour under "
+    "`{schedule}` than under `{against}`, by {gap} ({interval}).",
+    "interaction_less": "The difference of `{arm}` from `{reference}` is less in its favour under "
+    "`{schedule}` than under `{against}`, by {gap} ({interval}).",
+    "interaction_open": "Whether the difference of `{arm}` from `{reference}` is another under "
+    "`{schedule}` than under `{against}` stays open: it changes by {difference} ({interval}).",
+    "interaction_unjudged": "Whether the difference of `{arm}` from `{reference}` is another under "
+    "`{schedule}` than under `{against}` cannot be judged.",
+}
+"""Every sentence it can say of several schedules together."""
 
 CLAIMS = frozenset(
     {"resolved", "better_beaten", "better_superior", "worse_beaten", "worse_superior", "ratio"}
+    | {"interaction_more", "interaction_less"}
 )
 """Those that say there is a difference; together they are wrong in at most 5 % of studies."""
 
 
 def say(key: str, **facts: object) -> Sentence:
-    """A row of the table, filled."""
-    return Sentence(key=key, text=SENTENCES[key].format(**facts))
+    """A row of either table, filled."""
+    return Sentence(key=key, text=(SENTENCES | CROSSED)[key].format(**facts))

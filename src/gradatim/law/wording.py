@@ -131,8 +131,10 @@ def effect(comparison: Comparison, found: Difference) -> Sentence:
         assert overall.standard_error is not None
         reason = "which includes zero"
         if overall.excludes_zero:
-            count = len(comparison.methods())
-            reason = f"which excludes zero, but no longer when corrected for {count} methods"
+            count = f"{len(comparison.methods())} methods"
+            if comparison.num_schedules > 1:
+                count += f" under {comparison.num_schedules} schedules"
+            reason = f"which excludes zero, but no longer when corrected for {count}"
         return say(
             "unresolved",
             **names,
@@ -145,7 +147,7 @@ def effect(comparison: Comparison, found: Difference) -> Sentence:
                 effect_seen(
                     overall.standard_error,
                     overall.degrees_of_freedom,
-                    num_methods=len(comparison.methods()),
+                    num_methods=comparison.num_sharing,
                 )
             ),
         )

@@ -27,6 +27,9 @@ from gradatim.record.write import (
     check_hash,
 )
 
+RAW_WEIGHTS = "weights"
+"""Those that are trained, by the name that averages have beside them."""
+
 CONDITIONS = (
     "num_threads",
     "num_processes",
@@ -116,10 +119,20 @@ class Record:
             weights: `weights`, which are trained, or the name of an average of them; by default the
                 run's outcome.
         """
-        weights = weights or self.spec.recipe.rate.outcome
-        if weights == "weights":
+        weights = weights or self.outcome
+        if weights == RAW_WEIGHTS:
             return self.events("evaluate")
         return [each for each in self.events("evaluate_average") if each.get("weights") == weights]
+
+    @property
+    def averages(self) -> tuple[str, ...]:
+        """Names of the averages of the weights that were evaluated."""
+        return tuple(dict.fromkeys(e["weights"] for e in self.events("evaluate_average")))
+
+    @property
+    def outcome(self) -> str:
+        """Which weights the run hands out at its end, and by which it is judged."""
+        return self.spec.recipe.rate.outcome
 
     @property
     def start(self) -> dict[str, Any] | None:
