@@ -14,18 +14,25 @@ from hypothesis import strategies as st
 from gradatim.clock import Clock, Stretch, lay_out
 from gradatim.compute import Shape, training_flops
 from gradatim.errors import SpecError
-from gradatim.recipe import Costs
+from gradatim.recipe import Costs, Recipe
+from gradatim.timelines.rate import Rate
+from gradatim.timelines.rate.batch import BatchPieces, BatchSwitch, Piece
 from tiny_runs import BATCH_BLOCKS, BLOCK_TOKENS, SHAPE, tiny_spec
 
 STEP_FLOPS = training_flops(SHAPE, BATCH_BLOCKS * BLOCK_TOKENS)
 NOTHING = Costs({}, {})
 
 
-def recipe_of(shapes: list[tuple[str, Shape]], charges: list[tuple[str, dict[str, int]]]) -> Any:
+def recipe_of(
+    shapes: list[tuple[str, Shape]],
+    charges: list[tuple[str, dict[str, int]]],
+    pieces: tuple[Piece, ...] = (),
+) -> Any:
     """What `lay_out` reads of a recipe, borders written as decimals."""
     return SimpleNamespace(
         network=SimpleNamespace(shapes=lambda _: [(Fraction(p), shape) for p, shape in shapes]),
         objective=SimpleNamespace(charges=lambda _: [(Fraction(p), flops) for p, flops in charges]),
+        rate=Rate(batch=BatchPieces(pieces=pieces)) if pieces else Rate(),
     )
 
 
@@ -37,8 +44,10 @@ def test_ten_steps_written_out() -> None:
     clock = tiny_spec(10).clock()
     assert clock.num_steps == 10
     assert clock.num_draws == 40
-    assert clock.tokens_per_step == 64
-    assert clock.stretches == (Stretch(10, SHAPE, {"train": STEP_FLOPS}),)
+    assert [clock.draws(step) for step in (0, 1, 10)] == [0, 4, 40]
+    assert [clock.tokens(step) for step in (0, 1, 10)] == [0, 64, 640]
+    assert [clock.steps_of(draws) for draws in (0, 3, 4, 7, 8, 40, 44)] == [0, 0, 1, 1, 2, 10, 10]
+    assert clock.stretches == (Stretch(10, SHAPE, BATCH_BLOCKS, {"train": STEP_FLOPS}),)
     assert clock.budget_flops == 10 * STEP_FLOPS
     assert [clock.progress(step) for step in range(11)] == [step / 10 for step in range(11)]
     assert clock.evaluation_points(4) == {0: 0, 3: 0.25, 5: 0.5, 8: 0.75, 10: 1}
@@ -106,6 +115,17 @@ def test_evaluations_come_first_at_or_after_their_points(num_steps: int, num_poi
     assert clock.is_logged(num_steps)
 
 
+def test_a_batch_that_switches_written_out() -> None:
+    clock = tiny_spec(40, recipe=Recipe(rate=Rate(batch=BatchSwitch(factor=4)))).clock()
+    assert [(s.num_steps, s.batch_blocks) for s in clock.stretches] == [(30, 4), (2, 16)]
+    assert [clock.draws(step) for step in (29, 30, 31, 32)] == [116, 120, 136, 152]
+    assert [clock.steps_of(draws) for draws in (119, 120, 135, 136, 152)] == [29, 30, 30, 31, 32]
+    assert clock.num_draws == 152
+    assert clock.smallest_batch == 4
+    assert clock.tokens(31) == 136 * BLOCK_TOKENS
+    assert clock.network_begun(32) == 0
+
+
 @st.composite
 def clocks(draw: st.DrawFn) -> tuple[Clock, float, int, list[Fraction]]:
     """Clocks of any growth and teacher, with budget, a bound on the dearest step, and borders."""
@@ -118,17 +138,24 @@ def clocks(draw: st.DrawFn) -> tuple[Clock, float, int, list[Fraction]]:
         (str(at), {"teacher": flops} if flops else {})
         for at, flops in zip(borders[1], teachers, strict=False)
     ]
+    factors = draw(st.lists(st.sampled_from([0.25, 0.5, 1, 2]), min_size=4, max_size=4))
+    ends = [Fraction(at, 100) for at in draw(hundredths)] + [Fraction(1)]
+    pieces = tuple(
+        Piece(until=float(at), factor=factor, to=draw(st.sampled_from([None, 1, 2])))
+        for at, factor in zip(ends, factors, strict=False)
+    )
     scoring = draw(st.sampled_from([0, 7 * STEP_FLOPS + 1]))
     budget = scoring + draw(st.floats(20, 3000)) * STEP_FLOPS
     clock = lay_out(
-        recipe_of(shapes, charges),
+        recipe_of(shapes, charges, pieces),
         SHAPE,
         budget_flops=budget,
         batch_blocks=BATCH_BLOCKS,
         costs=Costs({"scoring": scoring} if scoring else {}, {}),
     )
-    dearest = training_flops(shape_of(layers[-1]), 64) + BATCH_BLOCKS * max(teachers)
-    return clock, budget, dearest, sorted({*borders[0], *borders[1]} - {Fraction(1)})
+    dearest = training_flops(shape_of(layers[-1]), 128) + 2 * BATCH_BLOCKS * max(teachers)
+    sizes = [at for at, _ in BatchPieces(pieces=pieces).sizes(BATCH_BLOCKS)]
+    return clock, budget, dearest, sorted({*borders[0], *borders[1], *sizes} - {Fraction(1)})
 
 
 @given(clocks())
@@ -141,6 +168,10 @@ def test_any_budget_is_met_to_within_one_step(
     assert clock.progress(clock.num_steps) == clock.timeline_progress(clock.num_steps) == 1
     steps = np.array([clock.progress(step) for step in range(clock.num_steps + 1)])
     assert np.all(np.diff(steps) > 0)
+    draws = [clock.draws(step) for step in range(clock.num_steps + 1)]
+    batches = [clock.stretch_of(step).batch_blocks for step in range(1, clock.num_steps + 1)]
+    assert np.diff(draws).tolist() == batches
+    assert [clock.steps_of(num) for num in draws[:50]] == list(range(len(draws)))[:50]
 
 
 @given(clocks())

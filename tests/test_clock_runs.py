@@ -55,7 +55,7 @@ def test_what_ran_is_what_was_planned(tmp_path: Path, store: TinyStore) -> None:
     assert record.finish["ledger"] == clock.accounts(clock.num_steps)
     assert record.finish["matches_plan"] is True
     assert record.start["num_steps"] == record.finish["step"] == clock.num_steps
-    assert record.start["draws"] == record.drawn_blocks().size == clock.num_draws
+    assert record.start["draws"] == len(record.drawn_blocks()) == clock.num_draws
     steps = tables.steps(record)
     _, charged = clock.charged_flops()
     assert steps["flops"].to_list() == charged.sum(axis=1)[1:].tolist()

@@ -1,9 +1,10 @@
 """The clock: every step of a run laid out before it begins, with its cost by account.
 
-The cost of a step may change: a network grows, a teacher speaks for a while. So a run's recipe,
-shape and budget are turned into stretches of steps that cost the same, and everything that asks
-"when" reads them: progress, evaluation, checkpoints, how many blocks are drawn, the replay of an
-order, the price of a plan. FLOPs are whole numbers here, so borders are exact, whatever the sizes.
+The cost of a step may change: a network grows, a teacher speaks for a while, a batch widens. So a
+run's recipe, shape and budget are turned into stretches of steps that cost the same, and everything
+that asks "when" reads them: progress, evaluation, checkpoints, how many blocks are drawn, the
+replay of an order, the price of a plan. FLOPs are whole numbers here, so borders are exact,
+whatever the sizes.
 
 A step is numbered by how many are complete after it: the first is 1, the last `num_steps`.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import accumulate
 from typing import Any
@@ -37,11 +38,13 @@ class Stretch:
     Attributes:
         num_steps: how many.
         shape: the network they train.
+        batch_blocks: blocks that each draws.
         flops_of_step: what each is charged, by account.
     """
 
     num_steps: int
     shape: Shape
+    batch_blocks: int
     flops_of_step: Mapping[str, int]
 
     @property
@@ -57,14 +60,12 @@ class Clock:
     Attributes:
         stretches: in the order of the run; none is empty.
         costs: what is spent before the first step, on the scores the recipe uses.
-        batch_blocks: blocks drawn by a step.
-        tokens_per_step: tokens read by a step, over all processes.
+        block_tokens: tokens of a block.
     """
 
     stretches: tuple[Stretch, ...]
     costs: Costs
-    batch_blocks: int
-    tokens_per_step: int
+    block_tokens: int
 
     @property
     def num_steps(self) -> int:
@@ -74,7 +75,31 @@ class Clock:
     @property
     def num_draws(self) -> int:
         """Blocks drawn over the run."""
-        return self.num_steps * self.batch_blocks
+        return self.draws(self.num_steps)
+
+    @property
+    def smallest_batch(self) -> int:
+        """Blocks of the step that draws the fewest."""
+        return min(stretch.batch_blocks for stretch in self.stretches)
+
+    def draws(self, step: int) -> int:
+        """Blocks drawn once so many steps are complete."""
+        return self._sum_to(step, [stretch.batch_blocks for stretch in self.stretches])
+
+    def tokens(self, step: int) -> int:
+        """Tokens read, over all processes, once so many steps are complete."""
+        return self.draws(step) * self.block_tokens
+
+    def steps_of(self, num_draws: int) -> int:
+        """Complete steps among so many draws."""
+        step = 0
+        for stretch in self.stretches:
+            num_steps = min(stretch.num_steps, num_draws // stretch.batch_blocks)
+            step += num_steps
+            num_draws -= num_steps * stretch.batch_blocks
+            if num_steps < stretch.num_steps:
+                break
+        return step
 
     @property
     def flops_before(self) -> int:
@@ -199,12 +224,16 @@ class Clock:
         return step % every == 0 or step in (1, self.num_steps)
 
     def _flops_of_steps(self, step: int) -> int:
-        flops = 0
-        for stretch in self.stretches:
+        return self._sum_to(step, [stretch.step_flops for stretch in self.stretches])
+
+    def _sum_to(self, step: int, each: Sequence[int]) -> int:
+        """The sum over the first steps of what each step of a stretch has."""
+        total = 0
+        for stretch, value in zip(self.stretches, each, strict=True):
             num_done = min(step, stretch.num_steps)
-            flops += num_done * stretch.step_flops
+            total += num_done * value
             step -= num_done
-        return flops
+        return total
 
 
 def lay_out(
@@ -218,14 +247,15 @@ def lay_out(
     dearest steps.
 
     Args:
-        recipe: its network timeline gives the shapes, its objective the charges besides.
+        recipe: its network timeline gives the shapes, its objective the charges besides, its rate
+            the sizes of the batches.
         shape: the rung's.
         budget_flops: what the run may spend.
-        batch_blocks: blocks of a step.
+        batch_blocks: the run's blocks of a step, which the rate may vary.
         costs: of the scores that the recipe uses.
 
     Raises:
-        SpecError: the budget does not pay for a single step.
+        SpecError: the budget does not pay for a single step, or a batch has no block.
     """
     pieces = _pieces(recipe, shape, batch_blocks)
     left = budget_flops - sum(costs.charged.values())
@@ -238,18 +268,19 @@ def lay_out(
         total = spent
     if not stretches:
         raise _too_poor(budget_flops, pieces[0][1].step_flops, costs)
-    return Clock(tuple(stretches), costs, batch_blocks, batch_blocks * shape.context_tokens)
+    return Clock(tuple(stretches), costs, shape.context_tokens)
 
 
 def _pieces(recipe: Recipe, shape: Shape, batch_blocks: int) -> list[tuple[Fraction, Stretch]]:
     """Until which progress a step costs what, from the borders of all timelines."""
     shapes, charges = recipe.network.shapes(shape), recipe.objective.charges(shape)
+    batches = recipe.rate.batch_sizes(batch_blocks)
     pieces = []
-    for until in sorted({border for border, _ in (*shapes, *charges)}):
-        network = _at(shapes, until)
-        flops = {TRAIN: training_flops(network, batch_blocks * network.context_tokens)}
-        flops |= {name: batch_blocks * each for name, each in _at(charges, until).items()}
-        pieces.append((until, Stretch(0, network, flops)))
+    for until in sorted({border for border, _ in (*shapes, *charges, *batches)}):
+        network, blocks = _at(shapes, until), _at(batches, until)
+        flops = {TRAIN: training_flops(network, blocks * network.context_tokens)}
+        flops |= {name: blocks * each for name, each in _at(charges, until).items()}
+        pieces.append((until, Stretch(0, network, blocks, flops)))
     return pieces
 
 
@@ -269,7 +300,7 @@ def _stretches(
         num_steps = math.ceil((until * Fraction(total_flops) - charged) / piece.step_flops)
         num_steps = num_paid if until == 1 else min(num_paid, num_steps)
         if num_steps > 0:
-            stretches.append(Stretch(num_steps, piece.shape, piece.flops_of_step))
+            stretches.append(replace(piece, num_steps=num_steps))
             charged += num_steps * piece.step_flops
     return stretches
 

@@ -149,33 +149,40 @@ class Record:
         return self.finish is not None
 
     def drawn_blocks(self) -> NDArray[np.uint32]:
-        """Block ids drawn, [steps, batch_blocks]."""
-        return self._batches(BLOCKS, np.dtype("<u4"), self.spec.batch_blocks)
+        """Block ids drawn, in order: those of a step follow those before it (`Clock.draws`)."""
+        return self._values(BLOCKS, np.dtype("<u4"))
 
     def block_losses(self) -> NDArray[np.float32]:
-        """Mean loss in nats of each drawn block at its visit, [steps, batch_blocks]."""
-        return self._batches(LOSSES, np.dtype("<f4"), self.spec.batch_blocks)
+        """Mean loss in nats of each drawn block at its visit, in order of drawing."""
+        return self._values(LOSSES, np.dtype("<f4"))
 
     def update_norms(self) -> NDArray[np.float32]:
         """Norm of every step's whole change of the weights, [steps]; empty where not kept."""
         if not self.spec.recipe.data.reads_update_norms:
             return np.empty(0, np.float32)
-        return self._batches(NORMS, np.dtype("<f4"), 1).ravel()
+        return self._values(NORMS, np.dtype("<f4"), is_of_steps=True)
 
-    def _batches(self, name: str, dtype: np.dtype[Any], per_step: int) -> NDArray[Any]:
+    def _values(self, name: str, dtype: np.dtype[Any], is_of_steps: bool = False) -> NDArray[Any]:
         path = self.folder / name
         content = read_bytes(path)
-        row_bytes = per_step * dtype.itemsize
-        num_steps, rest_bytes = divmod(len(content), row_bytes)
-        if self.finish is not None and (rest_bytes or num_steps != self.finish["step"]):
-            expected, got = f"{self.finish['step']} steps of {row_bytes} bytes", f"{len(content)}"
-            raise RecordError(
-                "is damaged", where=str(path), expected=expected, got=got, remedy=REMEDY
-            )
+        clock = self.spec.clock()
+        num_values = len(content) // dtype.itemsize
         if self.finish is not None:
+            num_steps = self.finish["step"]
+        else:
+            num_steps = num_values if is_of_steps else clock.steps_of(num_values)
+        num_bytes = (num_steps if is_of_steps else clock.draws(num_steps)) * dtype.itemsize
+        if self.finish is not None:
+            if len(content) != num_bytes:
+                raise RecordError(
+                    "is damaged",
+                    where=str(path),
+                    expected=f"{num_bytes} bytes for {num_steps} steps",
+                    got=f"{len(content)}",
+                    remedy=REMEDY,
+                )
             check_hash(path, content_hash(content), self.finish.get(HASHES, {}).get(name))
-        values = np.frombuffer(content[: num_steps * row_bytes], dtype=dtype)
-        return values.reshape(num_steps, per_step)
+        return np.frombuffer(content[:num_bytes], dtype=dtype)
 
 
 def is_finished(folder: Path) -> bool:

@@ -110,7 +110,7 @@ class RunWriter:
         losses_nats: NDArray[Any],
         update_norm: float | None = None,
     ) -> None:
-        """Append one step's drawn blocks and their mean losses, both of shape [batch_blocks].
+        """Append one step's drawn blocks and their mean losses, one each a block.
 
         `update_norm` is the norm of the step's whole change of the weights.
         """

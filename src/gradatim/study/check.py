@@ -52,7 +52,8 @@ def check_before_store(spec: StudySpec, store: StoreSpec) -> None:
 
     Raises:
         InputError: the corpus is not there, or too small to hold text out.
-        SpecError: an arm asks for a metric or label that the store will not have.
+        SpecError: an arm asks for a metric or label that the store will not have, or for a batch
+            without a block.
     """
     if store.corpus is not None:
         location = store.corpus.location
@@ -63,6 +64,7 @@ def check_before_store(spec: StudySpec, store: StoreSpec) -> None:
     for arm, planned in spec.planned_arms().items():
         data = planned.recipe.data
         with named_arm(arm, planned.control, None):
+            planned.recipe.rate.batch_sizes(spec.batch_blocks)
             for metric in data.metrics:
                 _check_metric(metric, (*DIFFICULTIES, *store.difficulty_columns))
             if store.spectrum is not None:

@@ -49,11 +49,13 @@ def feeding(records: Sequence[Record], store: Store) -> list[dict[str, Any]]:
     for (arm, rung), record in first.items():
         names, codes = block_labels(store, record.spec.evaluation.num_bands, by=by)
         in_order = sorted(np.unique(codes).tolist(), key=names.__getitem__)
-        drawn = record.drawn_blocks()
-        edges = np.linspace(0, len(drawn), min(NUM_INTERVALS, len(drawn)) + 1).astype(int)
-        for start, stop in pairwise(edges):
-            counts = np.bincount(codes[drawn[start:stop].ravel()], minlength=len(names))
-            middle = (start + stop) / 2 / len(drawn)
+        drawn, clock = record.drawn_blocks(), record.spec.clock()
+        num_intervals = min(NUM_INTERVALS, clock.num_steps)
+        edges = np.linspace(0, clock.num_steps, num_intervals + 1).astype(int)
+        for start, stop in pairwise(edges.tolist()):
+            of_interval = slice(clock.draws(start), clock.draws(stop))
+            counts = np.bincount(codes[drawn[of_interval]], minlength=len(names))
+            middle = (clock.timeline_progress(start) + clock.timeline_progress(stop)) / 2
             shares = counts / counts.sum()
             place = {"arm": arm, "rung": rung, "progress": middle}
             rows += [place | {"label": names[c], "share": float(shares[c])} for c in in_order]

@@ -24,7 +24,8 @@ def passes_by_label(run: RunSpec, store: Store) -> dict[str, float]:
     ceilings move in small jumps. A run of very many draws is not asked, nor one whose draws depend
     on losses: they give nothing.
     """
-    num_draws = run.clock().num_draws
+    clock = run.clock()
+    num_draws = clock.num_draws
     data = run.recipe.data
     if num_draws > MAX_DRAWS or data.reads_losses:
         return {}
@@ -33,9 +34,10 @@ def passes_by_label(run: RunSpec, store: Store) -> dict[str, float]:
     table = block_table(store, data.metrics)
     curriculum = make_curriculum(data, table, num_draws=num_draws, seed=run_key(run.seed, run.rung))
     drawn = np.zeros(len(names), dtype=np.int64)
-    edges = np.linspace(0, num_draws, min(NUM_PARTS, num_draws) + 1).astype(int)
+    edges = np.linspace(0, clock.num_steps, min(NUM_PARTS, clock.num_steps) + 1).astype(int)
     for start, stop in pairwise(edges.tolist()):
-        ids = curriculum.draw(start / num_draws, stop - start)
+        num_blocks = clock.draws(stop) - clock.draws(start)
+        ids = curriculum.draw(clock.timeline_progress(start), num_blocks)
         drawn += np.bincount(codes[ids], minlength=len(names))
     there = np.bincount(codes[store.ids(TRAIN)], minlength=len(names))
     return {names[code]: float(drawn[code] / there[code]) for code in np.flatnonzero(there)}

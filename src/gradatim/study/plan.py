@@ -191,7 +191,7 @@ def _planned(
         num_evaluated * run.evaluation.num_samples * SAMPLE_TOKENS * last.sampled_token_seconds
     )
     training = sum(
-        stretch.num_steps * pace_of[stretch.shape].step_seconds * _relative_cost(stretch)
+        stretch.num_steps * pace_of[stretch.shape].step_seconds * _relative_cost(stretch, run)
         for stretch in clock.stretches
     )
     checkpoints = len(clock.checkpoint_steps(run.operation.checkpoint_every_fraction))
@@ -206,9 +206,9 @@ def _planned(
         num_parameters=num_parameters(run.shape),
         num_matmul_parameters=num_matmul_parameters(run.shape),
         flops=float(clock.budget_flops),
-        tokens=clock.num_steps * clock.tokens_per_step,
+        tokens=clock.tokens(clock.num_steps),
         num_steps=clock.num_steps,
-        memory_bytes=max(_memory_bytes(stretch.shape, run) for stretch in clock.stretches),
+        memory_bytes=max(_memory_bytes(stretch, run) for stretch in clock.stretches),
         passes=None if not num_blocks else clock.num_draws / num_blocks,
         passes_by_label=passes_by_label(run, store) if store and is_method else {},
         seconds=seconds + checkpoints * last.checkpoint_seconds,
@@ -217,16 +217,19 @@ def _planned(
     )
 
 
-def _memory_bytes(shape: Shape, run: RunSpec) -> int:
-    micro_batch = run.micro_batch_blocks or run.batch_blocks
+def _memory_bytes(stretch: Stretch, run: RunSpec) -> int:
+    shape, micro_batch = stretch.shape, run.micro_batch_blocks or stretch.batch_blocks
     averages = sum(each.num_vectors for each in run.recipe.rate.averages)
     trained = sum(memory_bytes(shape, batch_blocks=micro_batch).values())
     return trained + averages * num_parameters(shape) * WEIGHT_BYTES
 
 
-def _relative_cost(stretch: Stretch) -> float:
-    """FLOPs of a step over those of its training: more than 1 where a teacher speaks."""
-    return stretch.step_flops / stretch.flops_of_step[TRAIN_ACCOUNT]
+def _relative_cost(stretch: Stretch, run: RunSpec) -> float:
+    """FLOPs of a step over those of training on the run's batch: other than 1 where a teacher
+    speaks or the batch is another.
+    """
+    batch_factor = stretch.batch_blocks / run.batch_blocks
+    return batch_factor * stretch.step_flops / stretch.flops_of_step[TRAIN_ACCOUNT]
 
 
 def _evaluation_tokens(

@@ -162,7 +162,7 @@ def time_run(spec: RunSpec, folder: Path, **_listeners: Callable[..., object] | 
                 tokens = random.integers(spec.shape.vocab_size, size=size)
             else:
                 tokens = store.read(random.integers(store.num_blocks, size=size[0], dtype="u4"))
-            losses = stepper.gradients(tokens, 0.5)
+            losses = stepper.gradients(tokens, 0.5, batch_blocks=spec.batch_blocks)
             stepper.update(1e-9).item()
             losses()
 

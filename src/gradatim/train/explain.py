@@ -34,7 +34,8 @@ def explain(run_folder: Path | str, step: int, *, store: Store) -> list[dict[str
     if not record.is_finished and (checkpoint := read_checkpoint(record.folder)):
         check_beginnings(record.folder, checkpoint.offsets, checkpoint.hashes)
     blocks, losses = record.drawn_blocks(), record.block_losses()
-    num_steps = min(len(blocks), len(losses))
+    clock = record.spec.clock()
+    num_steps = clock.steps_of(min(len(blocks), len(losses)))
     if not 1 <= step <= num_steps:
         raise RecordError(
             "the record has no such step",
@@ -42,7 +43,8 @@ def explain(run_folder: Path | str, step: int, *, store: Store) -> list[dict[str
             expected=f"a step from 1 to {num_steps}" if num_steps else "a run that took a step",
             got=str(step),
         )
-    if (largest := int(blocks[step - 1].max())) >= store.num_blocks:
+    of_step = slice(clock.draws(step - 1), clock.draws(step))
+    if (largest := int(blocks[of_step].max())) >= store.num_blocks:
         raise RecordError(
             "is damaged: it names a block that the store does not have",
             where=str(record.folder / BLOCKS),
@@ -65,7 +67,7 @@ def explain(run_folder: Path | str, step: int, *, store: Store) -> list[dict[str
             "loss_nats": loss_nats,
         }
         for block_id, loss_nats in zip(
-            blocks[step - 1].tolist(), losses[step - 1].tolist(), strict=True
+            blocks[of_step].tolist(), losses[of_step].tolist(), strict=True
         )
     ]
     return sorted(rows, key=lambda row: -row["loss_nats"])

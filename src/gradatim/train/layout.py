@@ -56,6 +56,7 @@ class Layout:
                 where="batch_blocks",
                 expected=f"at least {self.num_processes}, one a process",
                 got=str(num_blocks),
+                remedy="Raise batch_blocks, or the smallest factor of recipe.rate.batch",
             )
         first, last = (
             num_blocks * part // self.num_processes for part in (self.rank, self.rank + 1)

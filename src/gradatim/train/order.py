@@ -82,13 +82,16 @@ def order_report(
     norms = record.update_norms()
     ramp = replayed.plan.get("ramp")
     num_steps_in_ramp = 0
-    matches_plan = len(drawn) == clock.num_steps
-    for step, (block_ids, losses) in enumerate(zip(drawn, losses_nats, strict=True)):
+    matches_plan = len(drawn) == clock.num_draws
+    for step in range(clock.steps_of(len(drawn))):
         progress = clock.timeline_progress(step)
-        again = replayed.draw(progress, len(block_ids))
-        replayed.observe(block_ids, losses, float(norms[step]) if len(norms) else None)
-        matches_plan &= np.array_equal(again, block_ids)
+        of_step = slice(clock.draws(step), clock.draws(step + 1))
+        again = replayed.draw(progress, len(drawn[of_step]))
+        norm = float(norms[step]) if len(norms) else None
+        replayed.observe(drawn[of_step], losses_nats[of_step], norm)
+        matches_plan &= np.array_equal(again, drawn[of_step])
         num_steps_in_ramp += ramp is not None and progress < ramp
+    last_quarter = clock.num_steps - max(1, clock.num_steps // 4)
     ids, bands = store.ids(TRAIN), store.bands(record.spec.evaluation.num_bands, TRAIN)
 
     def shares(part: NDArray[np.uint32]) -> dict[str, float]:
@@ -102,12 +105,12 @@ def order_report(
         "multiset_hash": multiset_hash(drawn),
         "matches_plan": matches_plan,
         "consumed": {
-            "when_full": shares(drawn[:num_steps_in_ramp]) if ramp else None,
+            "when_full": shares(drawn[: clock.draws(num_steps_in_ramp)]) if ramp else None,
             "at_end": shares(drawn),
         },
         "fed": {
             "whole": fed(drawn, store, bands),
-            "last_quarter": fed(drawn[-max(1, len(drawn) // 4) :], store, bands),
+            "last_quarter": fed(drawn[clock.draws(last_quarter) :], store, bands),
         },
         "passes": passes(drawn, store, bands),
     }
@@ -119,7 +122,7 @@ def fed(
     """The share of every band, level and source in these draws, as `band/1`, `level/a`, ...
 
     Args:
-        drawn: block ids, any shape.
+        drawn: block ids.
         store: the run's store.
         bands: the difficulty band of each training block.
     """
@@ -139,7 +142,7 @@ def _counts(
     drawn: NDArray[np.uint32], store: Store, bands: NDArray[np.integer[Any]]
 ) -> dict[str, tuple[int, int]]:
     """Draws and training blocks of every band, level and source that has blocks."""
-    rows = np.searchsorted(store.ids(TRAIN), drawn.ravel())
+    rows = np.searchsorted(store.ids(TRAIN), drawn)
     labels = {kind: store.labels(kind, TRAIN) for kind in LABELS}
     codes = {"band": bands} | {kind: label.codes for kind, label in labels.items()}
     found = {}

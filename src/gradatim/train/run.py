@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from gradatim.blocks.store import Store
+from gradatim.clock import Stretch
 from gradatim.compute import default_peak_rate, forward_flops, num_parameters
 from gradatim.errors import NotFiniteError, RecordError, StoppedError, differences
 from gradatim.files import locked, naming, remove_partial
@@ -136,6 +137,7 @@ class _Run:
         self.layout, self.evaluate = layout, evaluate
         self.writer: RunWriter | None = None  # in the one process that writes
         self.clock = spec.clock()
+        layout.slice_of(self.clock.smallest_batch)  # refuses what is too small for the processes
         self.key = run_key(spec.seed, spec.rung)
         self.table = block_table(store, spec.recipe.data.metrics)
         self.fingerprints = fingerprints(spec, store, self.table)
@@ -236,22 +238,22 @@ class _Run:
         before, after = (self.clock.timeline_progress(self.step + more) for more in (0, 1))
         stretch = self.clock.stretch_of(self.step + 1)
         self.stepper.use(stretch.shape)
-        block_ids = self.curriculum.draw(before, self.spec.batch_blocks)
+        block_ids = self.curriculum.draw(before, stretch.batch_blocks)
         news = self.curriculum.news() if isinstance(self.curriculum, Announces) else None
         if news is not None:
             self._append("data", **news)
         tokens = self.store.read(self.stepper.own(block_ids))
-        losses_of_blocks = self.stepper.gradients(tokens, before)
+        num_blocks = stretch.batch_blocks
+        losses_of_blocks = self.stepper.gradients(tokens, before, batch_blocks=num_blocks)
         for account, flops in stretch.flops_of_step.items():
             self.ledger.charge(account, flops)
         self.step += 1
-        # The rate of the middle of the step: never the zero at which a schedule starts or ends.
-        factor = rate_factor(self.spec.recipe.rate, (before + after) / 2)
+        rate = self._rate(stretch, (before + after) / 2)
         update_norm = None
         if self.spec.recipe.data.reads_update_norms:
-            norm, update_norm = self.stepper.measured_update(self.peak_rate * factor)
+            norm, update_norm = self.stepper.measured_update(rate)
         else:
-            norm = self.stepper.update(self.peak_rate * factor)
+            norm = self.stepper.update(rate)
         self.stepper.state.average(self.step)
         losses_nats = losses_of_blocks()
         loss_nats = float(losses_nats.mean(dtype=np.float64))
@@ -266,11 +268,18 @@ class _Run:
             self._stop_not_finite(block_ids, loss_nats, gradient_norm)
         self.curriculum.observe(block_ids, losses_nats, update_norm)
         if is_logged:
-            rate = self.peak_rate * factor
             self._append(
                 "step", loss_nats=loss_nats, learning_rate=rate, gradient_norm=gradient_norm
             )
         return loss_nats
+
+    def _rate(self, stretch: Stretch, middle: float) -> float:
+        """Of the middle of the step: never the zero at which a schedule starts or ends."""
+        timeline = self.spec.recipe.rate
+        rate = self.peak_rate * rate_factor(timeline, middle)
+        if timeline.batch is not None:
+            rate *= timeline.batch.rate_factor(stretch.batch_blocks / self.spec.batch_blocks)
+        return rate
 
     def _evaluate(self, point: float | None, **clock: float) -> None:
         """Measure the network as it is; the event's clock is the run's unless another is given."""
@@ -334,7 +343,7 @@ class _Run:
                     "event": event,
                     "step": self.step,
                     "progress": self.progress,
-                    "tokens": self.step * self.clock.tokens_per_step,
+                    "tokens": self.clock.tokens(self.step),
                     "flops": float(self.ledger.charged_flops),
                     **content,
                 }
@@ -342,7 +351,7 @@ class _Run:
 
     def _note_time(self) -> None:
         if self.writer:
-            self.writer.append_timing(step=self.step, tokens=self.step * self.clock.tokens_per_step)
+            self.writer.append_timing(step=self.step, tokens=self.clock.tokens(self.step))
 
     def _checkpoint(self) -> None:
         self.checkpoint_due_seconds = time.monotonic() + self.checkpoint_every_seconds

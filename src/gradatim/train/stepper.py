@@ -31,9 +31,6 @@ class Stepper:
         self.state = state
         self.dtype = compute_dtype(spec.precision, layout.device)
         self._spec, self._layout = spec, layout
-        self._batch_blocks = spec.batch_blocks
-        self._own = layout.slice_of(spec.batch_blocks)
-        self._micro_blocks = spec.micro_batch_blocks or spec.batch_blocks
         self._losses = OBJECTIVES[spec.recipe.objective.kind](state.network, spec)
 
     def use(self, shape: Shape) -> None:
@@ -46,14 +43,17 @@ class Stepper:
 
     def own(self, block_ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
         """The blocks of a global batch that this process trains on."""
-        return block_ids[self._own]
+        return block_ids[self._layout.slice_of(len(block_ids))]
 
-    def gradients(self, tokens_bT: NDArray[np.int64], progress: float) -> Callable[[], Losses]:
+    def gradients(
+        self, tokens_bT: NDArray[np.int64], progress: float, *, batch_blocks: int
+    ) -> Callable[[], Losses]:
         """Compute the gradient of the mean loss over the global batch.
 
         Args:
             tokens_bT: tokens of this process's blocks.
             progress: where the objective stands.
+            batch_blocks: B.
 
         Returns a function that gives the mean loss in nats of each of the B blocks. On an
         accelerator it waits for the forward pass alone, so the next batch can be drawn and read
@@ -63,18 +63,19 @@ class Stepper:
         tokens = torch.from_numpy(tokens_bT)
         if device.type == "cuda":
             tokens = tokens.pin_memory().to(device, non_blocking=True)
-        losses_B = torch.zeros(self._batch_blocks, device=device)
-        own_losses_b = losses_B[self._own]
+        losses_B = torch.zeros(batch_blocks, device=device)
+        own_losses_b = losses_B[self._layout.slice_of(batch_blocks)]
+        micro_blocks = self._spec.micro_batch_blocks or batch_blocks
         self.state.optimizer.forget_gradients()
-        for first in range(0, len(tokens), self._micro_blocks):
-            micro = slice(first, first + self._micro_blocks)
+        for first in range(0, len(tokens), micro_blocks):
+            micro = slice(first, first + micro_blocks)
             with self._precision():
                 loss, losses_b = self._losses(tokens[micro], progress)
             own_losses_b[micro] = losses_b
-            if first + self._micro_blocks >= len(tokens):
+            if first + micro_blocks >= len(tokens):
                 self._layout.sum_in_place(losses_B)
                 losses_nats = fetch(losses_B)
-            fraction = len(losses_b) / self._batch_blocks
+            fraction = len(losses_b) / batch_blocks
             torch.autograd.backward(loss * fraction if fraction < 1 else loss)
         self.state.optimizer.join_gradients()
         self._layout.sum_in_place(self.state.optimizer.gradient)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gradatim.timelines.rate.averages import WEIGHTS, Average, check_averages
+from gradatim.timelines.rate.batch import BatchSchedule
 
 DEFAULTS: dict[str, dict[str, float]] = {
     "linear": {"end_ratio": 0.0},
@@ -41,6 +43,8 @@ class Rate(BaseModel):
             (a cool-down: Zhai et al. 2022, arXiv 2106.04560), whose default is 0: none.
         end_ratio: rate at the end over peak; 0 by default where the kind is `linear` or
             `inverse_sqrt`. `constant`, and `inverse_sqrt` without a decay, know no end.
+        batch: how many blocks a step draws over the course of training; None is always the run's
+            `batch_blocks`.
         averages: of the weights, kept and evaluated beside them.
         outcome: what the run hands out at its end, to be exported and compared: `weights`, or the
             name of an average.
@@ -53,6 +57,7 @@ class Rate(BaseModel):
     warmup_fraction: float = Field(default=0.02, ge=0, le=1)
     decay_fraction: float = Field(default=0.2, ge=0, le=1)
     end_ratio: float = Field(default=0.1, ge=0, le=1)
+    batch: BatchSchedule | None = None
     averages: tuple[Average, ...] = ()
     outcome: str = WEIGHTS
 
@@ -104,6 +109,17 @@ class Rate(BaseModel):
         """All that is evaluated: the weights, then their averages by name."""
         return (WEIGHTS, *(average.name for average in self.averages))
 
+    def batch_sizes(self, batch_blocks: int) -> tuple[tuple[Fraction, int], ...]:
+        """Until which progress, rising to 1, a step draws how many blocks.
+
+        Args:
+            batch_blocks: the run's.
+
+        Raises:
+            SpecError: a batch would have no block.
+        """
+        return ((Fraction(1), batch_blocks),) if not self.batch else self.batch.sizes(batch_blocks)
+
     def controls(self) -> dict[str, Rate]:
         """A schedule of the rate is shared by arms, not claimed by one."""
         return {}
@@ -123,6 +139,7 @@ class Rate(BaseModel):
             "inverse_sqrt": falling + (f", {last}" if self.decay_fraction else ""),
         }
         told = [f"{self.warmup_fraction:.0%} warm-up to {peak}, then {after[self.kind]}"]
+        told += [self.batch.sentence] if self.batch else []
         told += [f"beside it {average.sentence}" for average in self.averages]
         told += [f"the outcome is {self.outcome}"] if self.outcome != WEIGHTS else []
         return "; ".join(told)
