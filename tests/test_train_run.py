@@ -370,7 +370,7 @@ def test_a_loss_that_is_not_a_number_names_step_blocks_and_remedy(
     tmp_path: Path, store: TinyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(tiny_spec(20), tmp_path, store, stop_after_steps=8)
-    monkeypatch.setattr("gradatim.train.run.rate_factor", lambda *_: float("nan"))
+    monkeypatch.setattr("gradatim.train.rates.rate_factor", lambda *_: float("nan"))
     with pytest.raises(
         NotFiniteError, match=r"step 10 went wrong in its blocks \d+, .*got loss nan"
     ):

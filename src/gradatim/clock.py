@@ -128,6 +128,11 @@ class Clock:
                 break
         return begun
 
+    def network_before(self, step: int) -> Shape | None:
+        """The shape that the network of this step had before, None where it never had another."""
+        begun = self.network_begun(step)
+        return self.stretch_of(begun).shape if begun else None
+
     def accounts(self, step: int) -> dict[str, int]:
         """Charged once so many steps are complete, by account."""
         charged = dict(self.costs.charged)

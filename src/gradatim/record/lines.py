@@ -45,6 +45,7 @@ class _Line(BaseModel):
     seconds: float | None = None
     loss_nats: float | None = None
     learning_rate: float | None = None
+    learning_rate_of_new: float | None = None
     gradient_norm: float | None = None
     final_bits_per_byte: float | None = None
     num_steps: float | None = None

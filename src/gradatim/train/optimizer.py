@@ -16,6 +16,8 @@ appendix B.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
@@ -33,6 +35,8 @@ class AdamW:
     Attributes:
         weights: all of them, one vector.
         gradient: the joined gradient, once `join_gradients` was called.
+        new: names of weights that may get a rate of their own.
+        change_norm: L2 norm of all that the last update changed, where it was asked for.
     """
 
     def __init__(self, network: nn.Module, settings: OptimizerSpec) -> None:
@@ -46,6 +50,8 @@ class AdamW:
         for parameter, view in zip(self._parameters, self._views(self.weights), strict=True):
             parameter.data = view
         self.gradient = torch.zeros_like(self.weights)
+        self.new: frozenset[str] = frozenset()
+        self.change_norm: Tensor | None = None
         self._first_moment = torch.zeros_like(self.weights)
         self._second_moment = torch.zeros_like(self.weights)
         self._num_updates = torch.zeros((), device=self.weights.device)
@@ -62,8 +68,16 @@ class AdamW:
         torch.cat(gradients, out=self.gradient)
 
     @torch.no_grad()
-    def update(self, rate: float) -> Tensor:
-        """Clip `gradient` and take a step at this rate; gives the norm before clipping."""
+    def update(
+        self, rate: float, *, rate_of_new: float | None = None, measures_change: bool = False
+    ) -> Tensor:
+        """Clip `gradient` and take a step; gives the norm before clipping.
+
+        Args:
+            rate: of the step.
+            rate_of_new: that of the weights named in `new`; None is the same.
+            measures_change: whether `change_norm` is wanted of this update.
+        """
         settings = self._settings
         norm: Tensor = torch.linalg.vector_norm(self.gradient)
         if settings.clip_norm is not None:
@@ -72,14 +86,45 @@ class AdamW:
                 self.gradient.mul_((settings.clip_norm / (norm + 1e-6)).clamp(max=1.0))
             elif norm.item() > settings.clip_norm:
                 self.gradient.mul_(settings.clip_norm / (norm.item() + 1e-6))
-        self.weights[: self._num_in_matrices].mul_(1 - rate * settings.weight_decay)
+        before = self.weights.clone() if measures_change else None
+        if rate_of_new is None or rate_of_new == rate or not self.new:
+            self.weights[: self._num_in_matrices].mul_(1 - rate * settings.weight_decay)
+            self._step([self._vectors()], rate)
+        else:
+            self._step_apart(rate, rate_of_new)
+        self._num_updates += 1
+        if before is not None:
+            self.change_norm = torch.linalg.vector_norm(self.weights - before)
+        return norm
+
+    def _vectors(self) -> tuple[Tensor, ...]:
+        return self.weights, self.gradient, self._first_moment, self._second_moment
+
+    def _step_apart(self, rate: float, rate_of_new: float) -> None:
+        """A step on views, the new weights at their own rate."""
+        views = zip(self._names, *map(self._views, self._vectors()), strict=True)
+        apart: dict[bool, list[tuple[Tensor, ...]]] = {False: [], True: []}
+        for name, *vectors in views:
+            apart[name in self.new].append(tuple(vectors))
+        for is_new, parts in apart.items():
+            its_rate = rate_of_new if is_new else rate
+            for weight, *_ in parts:
+                if weight.ndim >= 2:
+                    weight.mul_(1 - its_rate * self._settings.weight_decay)
+            if parts:
+                self._step(parts, its_rate)
+
+    def _step(self, parts: Sequence[tuple[Tensor, ...]], rate: float) -> None:
+        """AdamW on (weights, gradient, both moments), which counts the update of each by itself."""
+        settings = self._settings
+        weights, gradients, first_moments, second_moments = map(list, zip(*parts, strict=True))
         adamw(
-            [self.weights],
-            [self.gradient],
-            [self._first_moment],
-            [self._second_moment],
+            weights,
+            gradients,
+            first_moments,
+            second_moments,
             [],
-            [self._num_updates],
+            [self._num_updates.clone() for _ in parts],
             fused=self.weights.device.type in ("cpu", "cuda"),
             amsgrad=False,
             beta1=settings.betas[0],
@@ -89,7 +134,6 @@ class AdamW:
             eps=settings.epsilon,
             maximize=False,
         )
-        return norm
 
     def groups(self) -> dict[str, dict[str, Tensor]]:
         """The state by group: both moments by name of the weight, and the number of updates.

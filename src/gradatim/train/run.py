@@ -18,8 +18,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from gradatim.blocks.store import Store
-from gradatim.clock import Stretch
-from gradatim.compute import default_peak_rate, forward_flops, num_parameters
+from gradatim.compute import forward_flops, num_parameters
 from gradatim.errors import NotFiniteError, RecordError, StoppedError, differences
 from gradatim.files import locked, naming, remove_partial
 from gradatim.record.read import Record, is_finished
@@ -28,7 +27,6 @@ from gradatim.record.write import RunWriter, environment
 from gradatim.streams import run_key
 from gradatim.timelines.data.door import Announces, BlockIds, Curriculum
 from gradatim.timelines.data.kinds import make_curriculum
-from gradatim.timelines.rate import rate_factor
 from gradatim.train.averages import WeightAverages
 from gradatim.train.checkpoint import (
     Checkpoint,
@@ -47,6 +45,7 @@ from gradatim.train.identity import (
 from gradatim.train.layout import Layout, open_layout
 from gradatim.train.measuring import Evaluate, measured
 from gradatim.train.order import block_table, order_report
+from gradatim.train.rates import peak_rate, step_rates
 from gradatim.train.state import State
 from gradatim.train.stepper import Stepper
 
@@ -141,7 +140,6 @@ class _Run:
         self.key = run_key(spec.seed, spec.rung)
         self.table = block_table(store, spec.recipe.data.metrics)
         self.fingerprints = fingerprints(spec, store, self.table)
-        self.peak_rate = spec.recipe.rate.peak or default_peak_rate(spec.shape)
         self.ledger = self.clock.ledger()
         self.curriculum = self.new_curriculum()
         self.step = latest_step(folder) or 0
@@ -151,6 +149,7 @@ class _Run:
             optimizer=spec.optimizer,
             device=layout.device,
             averages=WeightAverages(spec.recipe.rate.averages, self.clock),
+            before=self.clock.network_before(self.step),
         )
         self.stepper = Stepper(state, spec, layout)
         wanted = spec.operation
@@ -235,7 +234,7 @@ class _Run:
 
     def _take_step(self, *, reads_norm: bool) -> float:
         """One step; returns the batch's mean loss in nats."""
-        before, after = (self.clock.timeline_progress(self.step + more) for more in (0, 1))
+        before = self.clock.timeline_progress(self.step)
         stretch = self.clock.stretch_of(self.step + 1)
         self.stepper.use(stretch.shape)
         block_ids = self.curriculum.draw(before, stretch.batch_blocks)
@@ -248,12 +247,12 @@ class _Run:
         for account, flops in stretch.flops_of_step.items():
             self.ledger.charge(account, flops)
         self.step += 1
-        rate = self._rate(stretch, (before + after) / 2)
+        rate, rate_of_new = step_rates(self.spec, self.clock, self.step)
         update_norm = None
         if self.spec.recipe.data.reads_update_norms:
-            norm, update_norm = self.stepper.measured_update(rate)
+            norm, update_norm = self.stepper.measured_update(rate, rate_of_new)
         else:
-            norm = self.stepper.update(rate)
+            norm = self.stepper.update(rate, rate_of_new)
         self.stepper.state.average(self.step)
         losses_nats = losses_of_blocks()
         loss_nats = float(losses_nats.mean(dtype=np.float64))
@@ -268,18 +267,11 @@ class _Run:
             self._stop_not_finite(block_ids, loss_nats, gradient_norm)
         self.curriculum.observe(block_ids, losses_nats, update_norm)
         if is_logged:
-            self._append(
-                "step", loss_nats=loss_nats, learning_rate=rate, gradient_norm=gradient_norm
-            )
+            rates = {"learning_rate": rate}
+            if rate_of_new != rate:
+                rates["learning_rate_of_new"] = rate_of_new
+            self._append("step", loss_nats=loss_nats, **rates, gradient_norm=gradient_norm)
         return loss_nats
-
-    def _rate(self, stretch: Stretch, middle: float) -> float:
-        """Of the middle of the step: never the zero at which a schedule starts or ends."""
-        timeline = self.spec.recipe.rate
-        rate = self.peak_rate * rate_factor(timeline, middle)
-        if timeline.batch is not None:
-            rate *= timeline.batch.rate_factor(stretch.batch_blocks / self.spec.batch_blocks)
-        return rate
 
     def _evaluate(self, point: float | None, **clock: float) -> None:
         """Measure the network as it is; the event's clock is the run's unless another is given."""
@@ -325,7 +317,7 @@ class _Run:
             got=f"loss {loss_nats}, gradient norm {gradient_norm}",
             remedy=(
                 f"See the texts with `gradatim explain {self.folder} --step {self.step}`; lower "
-                f"recipe.rate.peak (here {self.peak_rate:.3g}) or train in float32; "
+                f"recipe.rate.peak (here {peak_rate(self.spec):.3g}) or train in float32; "
                 + (
                     f"the checkpoint of step {kept} is kept"
                     if kept

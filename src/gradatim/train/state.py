@@ -33,6 +33,7 @@ class State:
         optimizer: its settings.
         device: where all tensors lie.
         averages: of the weights, to be kept beside them.
+        before: the shape it had before; what that had not is new to the optimizer.
     """
 
     def __init__(
@@ -43,16 +44,25 @@ class State:
         optimizer: OptimizerSpec,
         device: torch.device,
         averages: WeightAverages | None = None,
+        before: Shape | None = None,
     ) -> None:
         self._key, self._settings, self._device = key, optimizer, device
         self._averages = averages
         self._make(shape)
+        if before is not None:
+            self._note_new(dict(Network(before, key=key).named_parameters()))
         self._begin_averages()
 
     def _make(self, shape: Shape) -> None:
         self.network = Network(shape, key=self._key).to(self._device)
         self.network.train()
         self.optimizer = AdamW(self.network, self._settings)
+
+    def _note_new(self, before: Mapping[str, Tensor]) -> None:
+        """Tell the optimizer what the network before had not, by name and shape."""
+        shapes = {name: tensor.shape for name, tensor in before.items()}
+        now = self.network.named_parameters()
+        self.optimizer.new = frozenset(n for n, p in now if shapes.get(n) != p.shape)
 
     def _begin_averages(self) -> None:
         if self._averages is not None:
@@ -77,6 +87,7 @@ class State:
                 kept = before[group].get(name)
                 if kept is not None and kept.shape == tensor.shape:
                     tensor.copy_(kept)
+        self._note_new(before[WEIGHTS])
         self._begin_averages()
 
     def average(self, step: int) -> None:

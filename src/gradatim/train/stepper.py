@@ -81,14 +81,14 @@ class Stepper:
         self._layout.sum_in_place(self.state.optimizer.gradient)
         return losses_nats
 
-    def update(self, rate: float) -> Tensor:
+    def update(self, rate: float, rate_of_new: float | None = None) -> Tensor:
         """Take one optimizer step; gives the gradient norm before clipping."""
-        return self.state.optimizer.update(rate)
+        return self.state.optimizer.update(rate, rate_of_new=rate_of_new)
 
-    def measured_update(self, rate: float) -> tuple[Tensor, float]:
+    def measured_update(self, rate: float, rate_of_new: float) -> tuple[Tensor, float]:
         """As `update`, and the Euclidean norm of the whole change of the weights."""
         before = self.state.optimizer.weights.clone()
-        gradient_norm = self.update(rate)
+        gradient_norm = self.update(rate, rate_of_new)
         change = before.sub_(self.state.optimizer.weights)
         return gradient_norm, float(torch.linalg.vector_norm(change))
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gradatim.timelines.rate.averages import WEIGHTS, Average, check_averages
 from gradatim.timelines.rate.batch import BatchSchedule
+from gradatim.timelines.rate.rewarmup import Rewarmup
 
 DEFAULTS: dict[str, dict[str, float]] = {
     "linear": {"end_ratio": 0.0},
@@ -43,6 +44,7 @@ class Rate(BaseModel):
             (a cool-down: Zhai et al. 2022, arXiv 2106.04560), whose default is 0: none.
         end_ratio: rate at the end over peak; 0 by default where the kind is `linear` or
             `inverse_sqrt`. `constant`, and `inverse_sqrt` without a decay, know no end.
+        rewarmup: after the network has got another shape; None goes on as if nothing had happened.
         batch: how many blocks a step draws over the course of training; None is always the run's
             `batch_blocks`.
         averages: of the weights, kept and evaluated beside them.
@@ -57,6 +59,7 @@ class Rate(BaseModel):
     warmup_fraction: float = Field(default=0.02, ge=0, le=1)
     decay_fraction: float = Field(default=0.2, ge=0, le=1)
     end_ratio: float = Field(default=0.1, ge=0, le=1)
+    rewarmup: Rewarmup | None = None
     batch: BatchSchedule | None = None
     averages: tuple[Average, ...] = ()
     outcome: str = WEIGHTS
@@ -139,6 +142,7 @@ class Rate(BaseModel):
             "inverse_sqrt": falling + (f", {last}" if self.decay_fraction else ""),
         }
         told = [f"{self.warmup_fraction:.0%} warm-up to {peak}, then {after[self.kind]}"]
+        told += [self.rewarmup.sentence] if self.rewarmup else []
         told += [self.batch.sentence] if self.batch else []
         told += [f"beside it {average.sentence}" for average in self.averages]
         told += [f"the outcome is {self.outcome}"] if self.outcome != WEIGHTS else []
