@@ -121,6 +121,7 @@ def test_what_ran_is_what_was_planned(tmp_path: Path, store: Any) -> None:
     assert record.finish is not None
     assert record.finish["ledger"] == clock.accounts(clock.num_steps)
     assert record.finish["matches_plan"] is True
+    assert record.finish["largest_step_flops"] == training_flops(SHAPE, 7 * BLOCK_TOKENS)
     assert record.finish["tokens"] == clock.num_draws * BLOCK_TOKENS
     assert record.start["draws"] == len(record.drawn_blocks()) == clock.num_draws
     assert record.drawn_blocks().shape == record.block_losses().shape

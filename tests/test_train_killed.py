@@ -34,10 +34,13 @@ def output_of(child: subprocess.Popen[str]) -> str:
     return out
 
 
-def final_weights(folder: Path) -> dict[str, bytes]:
+def final_tensors(folder: Path) -> dict[str, bytes]:
     last = (folder / "checkpoints" / "latest").read_text()
-    tensors = load_file(folder / "checkpoints" / last / "weights.safetensors")
-    return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
+    return {
+        f"{path.stem}/{name}": tensor.numpy().tobytes()
+        for path in (folder / "checkpoints" / last).glob("*.safetensors")
+        for name, tensor in load_file(path).items()
+    }
 
 
 def test_a_run_killed_at_twenty_random_moments_ends_with_the_same_bits(tmp_path: Path) -> None:
@@ -46,7 +49,7 @@ def test_a_run_killed_at_twenty_random_moments_ends_with_the_same_bits(tmp_path:
     for killed in (tmp_path / f"killed-{index}" for index in range(num_ended)):
         assert Record.read(killed).is_finished
         assert files_of(killed) == files_of(undisturbed)
-        assert final_weights(killed) == final_weights(undisturbed)
+        assert final_tensors(killed) == final_tensors(undisturbed)
         assert list((killed / "checkpoints").glob("*.partial")) == []
 
 

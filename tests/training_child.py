@@ -18,7 +18,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +27,27 @@ import torch
 from numpy.typing import NDArray
 
 from gradatim.errors import GradatimError
+from gradatim.timelines.rate import Rate
 from gradatim.train.run import train
 from tiny_runs import HeldOutLoss, TinyStore, tiny_spec
 
 NUM_KILLS = 20
 KILL_STEPS = 300
 CRASH_STEPS = 2
+RATE = {
+    "averages": [{"kind": "ema"}, {"kind": "mean", "num_snapshots": 2}],
+    "outcome": "mean",
+    "batch": {"kind": "switch", "factor": 2, "rate_rule": "sqrt"},
+}
 
 
-def run_whole(folder: Path, num_steps: int) -> None:
+def run_whole(folder: Path, num_steps: int, rate: Mapping[str, Any] | None = None) -> None:
     store = TinyStore()
     spec = tiny_spec(
         num_steps, checkpoint_every_fraction=max(0.02, 1 / num_steps), keep_checkpoints=1
     )
+    recipe = spec.recipe.model_copy(update={"rate": Rate.model_validate(rate or {})})
+    spec = spec.model_copy(update={"recipe": recipe})
     train(spec, folder, store, evaluate=HeldOutLoss(store))  # type: ignore[arg-type]
 
 
@@ -72,20 +80,20 @@ def kill_at_random_moments(folder: Path, seed: int) -> int:
     On a machine that suddenly is faster a run may end before its next kill; another is begun then.
     """
     started = time.perf_counter()
-    assert not was_killed(in_child(lambda: run_whole(folder / "undisturbed", KILL_STEPS)))
+    assert not was_killed(in_child(lambda: run_whole(folder / "undisturbed", KILL_STEPS, RATE)))
     undisturbed_seconds = time.perf_counter() - started
     moments = random.Random(seed)
     num_killed, num_ended = 0, 0
     while num_killed < NUM_KILLS:
         target = folder / f"killed-{num_ended}"
-        child = in_child(lambda target=target: run_whole(target, KILL_STEPS))  # type: ignore[misc]
+        child = in_child(lambda target=target: run_whole(target, KILL_STEPS, RATE))  # type: ignore[misc]
         time.sleep(moments.uniform(0, 0.12) * undisturbed_seconds)
         os.kill(child, signal.SIGKILL)
         if was_killed(child):
             num_killed += 1
         else:
             num_ended += 1
-    run_whole(folder / f"killed-{num_ended}", KILL_STEPS)
+    run_whole(folder / f"killed-{num_ended}", KILL_STEPS, RATE)
     return num_ended + 1
 
 

@@ -29,6 +29,9 @@ from gradatim.timelines.data.uniform import Uniform
 from gradatim.timelines.network import FixedNetwork
 from gradatim.timelines.objective import NextToken
 from gradatim.timelines.rate import Rate
+from gradatim.timelines.rate.averages import Ema, Mean
+from gradatim.timelines.rate.batch import BatchPieces, BatchSwitch, DropStableRamp, Piece
+from gradatim.timelines.rate.rewarmup import Rewarmup
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 HEAD = """<!-- Made by `python tools/configuration.py`: change the docstrings, not the page. -->
@@ -44,6 +47,9 @@ MODELS: dict[str, type[BaseModel]] = {
     "### Data: order": Order, "### Data: selection": Selection,
     "### Data: stages": Stages, "### Stage": Stage, "### Objective: next token": NextToken,
     "### Network: fixed": FixedNetwork, "### Rate": Rate,
+    "### Average: ema": Ema, "### Average: mean": Mean,
+    "### Batch: pieces": BatchPieces, "### Piece": Piece, "### Batch: switch": BatchSwitch,
+    "### Batch: drop, stable, ramp": DropStableRamp, "### Warm-up after growth": Rewarmup,
     "## Store": store.StoreSpec, "### Corpus": store.CorpusSpec,
     "### Graded world": store.SpectrumSpec, "### Tokenizer": store.TokenizerSpec,
     "## Scores": ScoringSpec,

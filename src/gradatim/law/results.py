@@ -53,8 +53,9 @@ class Result:
 
     @property
     def step_flops(self) -> float:
-        """Mean FLOPs of a step."""
-        return float(self.finish["flops"]) / max(1, int(self.finish["step"]))
+        """FLOPs of the dearest step, where the run says so; else the mean of all."""
+        mean = float(self.finish["flops"]) / max(1, int(self.finish["step"]))
+        return float(self.finish.get("largest_step_flops") or mean)
 
 
 def describe(run: Run, multiple: float = 1.0, schedule: str | None = None) -> str:

@@ -48,6 +48,7 @@ class _Line(BaseModel):
     learning_rate_of_new: float | None = None
     gradient_norm: float | None = None
     final_bits_per_byte: float | None = None
+    largest_step_flops: float | None = None
     num_steps: float | None = None
     draws: float | None = None
     num_parameters: float | None = None

@@ -296,6 +296,7 @@ class _Run:
             "finish",
             ledger={name: float(flops) for name, flops in self.ledger.accounts().items()},
             noted={name: float(flops) for name, flops in self.ledger.noted().items()},
+            largest_step_flops=float(max(each.step_flops for each in self.clock.stretches)),
             final_bits_per_byte=evaluations[-1]["bits_per_byte"]["all"] if evaluations else None,
             **order_report(record, self.new_curriculum(), self.store, self.clock),
         )
