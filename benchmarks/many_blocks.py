@@ -13,6 +13,11 @@ are a hole in a file, the table is a real one, of 24 bytes a block. Columns:
     state     MB of the curriculum in a checkpoint
     peak      MB the process ever held, Python and torch (`base`) among them
     replay    the same after a second curriculum was made, as when a run has ended
+
+and of a curriculum that reads losses, once all losses are known:
+
+    batch     processor milliseconds to draw 1,024 blocks and observe their losses
+    border    processor seconds of the draw that begins a focus, which ranks all blocks
 """
 
 from __future__ import annotations
@@ -32,7 +37,9 @@ import gradatim.train.run as _  # noqa: F401  what a run has imported
 from gradatim.blocks.store import Store
 from gradatim.evaluate.bits_per_byte import held_out_set
 from gradatim.timelines.data.ceiling import Ceiling
+from gradatim.timelines.data.door import BlockIds, Curriculum
 from gradatim.timelines.data.kinds import DataTimeline, make_curriculum
+from gradatim.timelines.data.phases import Phases
 from gradatim.timelines.data.stages import Stages
 from gradatim.timelines.data.uniform import Uniform
 from gradatim.train.identity import table_fingerprint
@@ -44,6 +51,16 @@ STAGES = [
     {"until": 0.5, "weights": dict.fromkeys(LEVELS, 2.0) | {"a": 3.0}},
     {"until": 1.0, "weights": dict.fromkeys(LEVELS, 2.0)},
 ]
+LEARN_SHARE = 0.002  # soon over; the losses of all blocks are told before it is
+
+
+def phases(rank_by: str, **settings: Any) -> Phases:
+    """A short learning phase, then a focus on half of the blocks."""
+    focus = {"kind": "focus", "share": 1 - LEARN_SHARE, "drop": 0.5, "rank_by": rank_by}
+    listed = [{"kind": "learn", "share": LEARN_SHARE}, focus]
+    return Phases.model_validate({"phases": listed, **settings})
+
+
 CURRICULA: dict[str, DataTimeline] = {
     "uniform": Uniform(),
     "uniform, budget": Uniform(sample="budget"),
@@ -54,6 +71,11 @@ CURRICULA: dict[str, DataTimeline] = {
     "ceiling, budget": Ceiling(sample="budget"),
     "stages": Stages.model_validate({"stages": STAGES}),
     "stages, shuffled": Stages.model_validate({"stages": STAGES, "control": "shuffled"}),
+    "phases": phases("last"),
+    "phases, mean": phases("mean"),
+    "phases, rise": phases("rise"),
+    "phases, random": phases("last", control="random"),
+    "phases, by source": phases("last", within="source"),
     "stages, budget": Stages.model_validate({"stages": STAGES, "sample": "budget"}),
 }
 
@@ -86,6 +108,8 @@ def measured(path: Path, name: str, *, replays: bool) -> dict[str, Any]:
     drawn = [curriculum.draw(step / 64 / 1000, 16) for step in range(64)]
     assert len(np.unique(drawn)) == 1024
     lap("order")
+    if spec.reads_losses:
+        row |= measured_phases(curriculum, table.ids, num_draws)
     row["peak"] = peak_mb()
     row["state"] = state_bytes(curriculum.state()) / 1e6
     if replays:
@@ -93,6 +117,23 @@ def measured(path: Path, name: str, *, replays: bool) -> dict[str, Any]:
         make_curriculum(spec, table, num_draws=num_draws, seed=0).draw(1.0, 1)
         row["replay"] = peak_mb()
     return row
+
+
+def measured_phases(curriculum: Curriculum, ids: BlockIds, num_draws: int) -> dict[str, float]:
+    """Milliseconds of a batch of 1,024, the median of 50, and seconds of the first ranking."""
+    random = np.random.default_rng(0)
+    for start in range(0, len(ids), 1 << 20):
+        part = ids[start : start + (1 << 20)]
+        curriculum.observe(part, random.gamma(4, 1, len(part)).astype(np.float32))
+    losses, laps = random.gamma(4, 1, 1024).astype(np.float32), []
+    for _batch in range(50):
+        began = time.process_time()
+        curriculum.observe(curriculum.draw(0.0, 1024), losses)
+        laps.append(time.process_time() - began)
+    curriculum.draw(0.0, round(LEARN_SHARE * num_draws) - 51 * 1024)
+    began = time.process_time()
+    curriculum.draw(LEARN_SHARE, 1)
+    return {"batch": 1000 * float(np.median(laps)), "border": time.process_time() - began}
 
 
 def state_bytes(state: Any) -> int:
@@ -124,6 +165,7 @@ def main() -> None:
             done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
             row = json.loads(done.stdout)
             units = {"curriculum": "", "open": "s", "held_out": "s", "hash": "s", "order": "s"}
+            units |= {"batch": "ms", "border": "s"}
             shown = [
                 f"{key} {value:,.1f} {units.get(key, 'MB')}"
                 for key, value in row.items()

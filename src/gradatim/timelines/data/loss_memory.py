@@ -136,17 +136,23 @@ def dropped(
         the blocks dropped, and the highest value dropped of the lowest (the lowest of the highest);
         None where there is no such single value.
     """
-    is_dropped = np.zeros(len(values), dtype=np.bool_)
+    is_known = np.empty(len(values), dtype=np.bool_)
+    np.logical_not(np.isnan(values, out=is_known), out=is_known)
     if groups is None:
-        is_known = ~np.isnan(values)
+        if is_known.all():  # no copy of the losses of many millions of blocks
+            return _dropped_of_known(values, fraction, drops, stream_of, "")
+        is_dropped = np.zeros(len(values), dtype=np.bool_)
         is_dropped[is_known], threshold = _dropped_of_known(
             values[is_known], fraction, drops, stream_of, ""
         )
         return is_dropped, threshold
-    for code in np.flatnonzero(np.bincount(groups)).tolist():
-        rows = np.flatnonzero((groups == code) & ~np.isnan(values))
-        of_group, _ = _dropped_of_known(values[rows], fraction, drops, stream_of, f"/{code}")
-        is_dropped[rows[of_group]] = True
+    is_dropped = np.zeros(len(values), dtype=np.bool_)
+    rows = np.argsort(groups, kind="stable").astype(np.uint32)
+    codes, starts = np.unique(groups[rows], return_index=True)
+    for code, start, stop in zip(codes, starts, [*starts[1:], len(rows)], strict=True):
+        of_group = rows[start:stop][is_known[rows[start:stop]]]
+        found, _ = _dropped_of_known(values[of_group], fraction, drops, stream_of, f"/{code}")
+        is_dropped[of_group[found]] = True
     return is_dropped, None
 
 
@@ -155,9 +161,7 @@ def _dropped_of_known(
 ) -> tuple[NDArray[np.bool_], float | None]:
     count = floor(fraction * len(values))
     if drops == "random":
-        is_dropped = np.zeros(len(values), dtype=np.bool_)
-        is_dropped[stream_of(f"random{name}").permutation(len(values))[:count]] = True
-        return is_dropped, None
+        return _some(count, len(values), stream_of(f"random{name}")), None
     low = {"lowest": count, "highest": 0, "ends": count // 2}[drops]
     of_low, highest_low = _lowest(values, low, stream_of(f"low{name}"))
     if low == count:
@@ -176,15 +180,54 @@ def _lowest(
     """
     if count == 0:
         return np.zeros(len(values), dtype=np.bool_), None
-    border = np.partition(values, count - 1)[count - 1]
+    border = _kth_lowest(values, count)
     is_lowest = values < border
     at_border = values == border
     if taken is not None:
         at_border &= ~taken
-    ties = np.flatnonzero(at_border)
     num_missing = count - int(np.count_nonzero(is_lowest))
-    is_lowest[ties[stream.permutation(len(ties))[:num_missing]]] = True
-    return is_lowest, float(border)
+    is_lowest[at_border] = _some(num_missing, int(np.count_nonzero(at_border)), stream)
+    return is_lowest, border
+
+
+def _kth_lowest(values: Values, k: int) -> float:
+    """Exactly the value of rank k, from 1, counted by the upper and then the lower halves of bits.
+
+    It needs no copy of the values, which are finite.
+    """
+    top, bottom = np.uint32(16), np.uint32(0xFFFF)
+    halves = np.zeros(1 << 16, dtype=np.int64)
+    for part in parts(len(values)):
+        halves += np.bincount(_rising_bits(values[part]) >> top, minlength=len(halves))
+    upper = int(np.searchsorted(halves.cumsum(), k))
+    k -= int(halves[:upper].sum())
+    halves[:] = 0
+    for part in parts(len(values)):
+        bits = _rising_bits(values[part])
+        halves += np.bincount(bits[bits >> top == upper] & bottom, minlength=len(halves))
+    bits = np.array([upper << 16 | int(np.searchsorted(halves.cumsum(), k))], np.uint32)
+    bits = np.where(bits >> 31, bits ^ np.uint32(1 << 31), ~bits)
+    return float(bits.view(np.float32)[0])
+
+
+def _rising_bits(values: Values) -> NDArray[np.uint32]:
+    """Whole numbers that order as the floats do; -0 is 0."""
+    bits = (values + np.float32(0)).view(np.uint32)
+    return np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
+
+
+def _some(count: int, total: int, stream: Stream) -> NDArray[np.bool_]:
+    """`count` of so many, at random: those of the lowest of 24-bit numbers, the first of equal."""
+    keys = np.empty(total, dtype=np.float32)  # holds 24 bits exactly
+    for part in parts(total):
+        keys[part] = stream.words(part.start, part.stop - part.start) >> np.uint64(40)
+    if count == 0:
+        return np.zeros(total, dtype=np.bool_)
+    border = _kth_lowest(keys, count)
+    is_chosen = keys < border
+    ties = np.flatnonzero(keys == border)
+    is_chosen[ties[: count - int(np.count_nonzero(is_chosen))]] = True
+    return is_chosen
 
 
 def band_codes(difficulty: NDArray[np.floating[Any]], num_bands: int) -> NDArray[np.uint8]:

@@ -15,6 +15,7 @@ from gradatim.timelines.data.door import BlockIds, Losses, check_draw
 from gradatim.timelines.data.loss_memory import Drops, LossMemory, dropped
 from gradatim.timelines.data.phase_plan import Leg
 from gradatim.timelines.data.pool import Pool
+from gradatim.timelines.data.spacing import Days
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class PhasedOrder:
         legs: in the order of the run.
         memory: what is remembered of losses.
         dropping: how a focus drops.
+        days: the clock of reviews, where legs end by it.
         seed: a seed, or a run's key.
         plan: what is intended.
     """
@@ -53,12 +55,14 @@ class PhasedOrder:
         memory: LossMemory,
         dropping: Dropping,
         *,
+        days: Days | None = None,
         seed: int | str,
         plan: Mapping[str, Any],
     ) -> None:
         self.plan = plan
         self._ids, self._legs, self._memory, self._dropping = ids, legs, memory, dropping
-        self._seed = seed
+        self._days, self._seed = days, seed
+        self._num_drawn = 0
         self._leg = -1  # none has begun
         self._is_kept: NDArray[np.bool_] | None = None  # None: all are
         self._pool: Pool | None = None
@@ -68,22 +72,35 @@ class PhasedOrder:
         check_draw(progress, num_blocks)
         drawn = [np.empty(0, dtype=np.uint32)]
         while num_blocks:
-            if self._num_left_of_leg == 0:
-                self._begin(self._leg + 1)
+            if self._pool is None or self._num_left(self._leg, progress) == 0:
+                self._begin(self._next_leg(progress))
             assert self._pool is not None
-            is_last = self._leg == len(self._legs) - 1
-            count = num_blocks if is_last else min(num_blocks, self._num_left_of_leg)
+            count = min(num_blocks, self._num_left(self._leg, progress, most=num_blocks))
             drawn.append(self._pool.draw(count))
             num_blocks -= count
+            self._num_drawn += count
         return np.concatenate(drawn)
 
-    @property
-    def _num_left_of_leg(self) -> int:
-        """Draws until the next leg begins; of the last one at least 1."""
-        if self._pool is None:
-            return 0
-        left = self._legs[self._leg].num_draws - self._pool.num_drawn
-        return max(1, left) if self._leg == len(self._legs) - 1 else left
+    def _next_leg(self, progress: float) -> int:
+        """The leg that is to begin; one whose day has come before it began is left out."""
+        if self._days and self._leg >= 0:
+            self._days.start(progress, self._num_drawn)
+        index = self._leg + 1
+        while self._legs[index].until_day and self._num_left(index, progress) == 0:
+            index += 1
+        return index
+
+    def _num_left(self, index: int, progress: float, most: int = 1) -> int:
+        """Draws until a leg ends, or `most` where that is not known or never."""
+        if index == len(self._legs) - 1:
+            return most
+        leg = self._legs[index]
+        if leg.until_day is not None:
+            assert self._days is not None
+            left = self._days.draws_until(leg.until_day, progress, self._num_drawn)
+            return most if left is None else left
+        begun = self._pool.num_drawn if self._pool and index == self._leg else 0
+        return leg.num_draws - begun
 
     def _begin(self, index: int) -> None:
         self._pool = None  # gone before its memory is needed
@@ -118,6 +135,8 @@ class PhasedOrder:
         self, block_ids: BlockIds, losses_nats: Losses, update_norm: float | None = None
     ) -> None:
         self._memory.observe(block_ids, losses_nats)
+        if self._days:
+            self._days.observe(update_norm)
 
     def news(self) -> dict[str, Any] | None:
         """The phases that have begun: which, over how many blocks, what parts them."""
@@ -128,6 +147,8 @@ class PhasedOrder:
         is_kept = np.empty(0, np.bool_) if self._is_kept is None else self._is_kept
         return {
             "leg": self._leg,
+            "num_drawn": self._num_drawn,
+            "days": self._days.state() if self._days else {},
             "memory": self._memory.state(),
             "kept_bits": np.packbits(is_kept),
             "pool": self._pool.state() if self._pool else {},
@@ -144,6 +165,9 @@ class PhasedOrder:
                 remedy="Resume with the block store, recipe and seed the run was started with.",
             )
         self._memory.restore(state["memory"])
+        if self._days:
+            self._days.restore(state["days"])
+        self._num_drawn = int(state["num_drawn"])
         self._leg, self._news, self._pool, self._is_kept = leg, [], None, None
         if leg < 0:
             return

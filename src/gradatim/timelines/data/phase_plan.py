@@ -110,14 +110,14 @@ class Leg:
     Attributes:
         phase: what it is a part of.
         index: of the phase, from 0.
-        num_draws: blocks drawn in it.
-        begins_phase: whether it is the first of its phase.
+        num_draws: blocks drawn in it, or the most.
+        until_day: on the clock of reviews, when it ends; None where its draws say so.
     """
 
     phase: Phase
     index: int
     num_draws: int
-    begins_phase: bool = True
+    until_day: float | None = None
 
 
 def num_left(phase: Phase, num_blocks: int) -> int:
@@ -199,7 +199,7 @@ def legs_of(phases: Sequence[Phase], draws: Sequence[int], num_blocks: int) -> l
     for index, (phase, count) in enumerate(zip(phases, draws, strict=True)):
         most = num_left(phase, num_blocks) if phase.rerank else count
         for start in range(0, count, most):
-            legs.append(Leg(phase, index, min(most, count - start), begins_phase=start == 0))
+            legs.append(Leg(phase, index, min(most, count - start)))
     return legs
 
 

@@ -2,7 +2,7 @@
 
 Prakriya et al. 2024 (arXiv 2409.06131): learn all blocks and note the loss of each, which the
 training pass gives for free; focus on those left when the easiest are dropped; review all; focus
-again. A block is a packed training row.
+again. A block is a packed training row. Or reviews come when they are due (`spacing`).
 
 Two things of our own: `corpus: fitted`, phases over a part of the blocks that is just large enough
 for all of them, so that "more fresh text instead of epochs" is the uniform baseline; and `shares`
@@ -27,6 +27,7 @@ from gradatim.timelines.data.method import LagSteps, Method, plan_settings
 from gradatim.timelines.data.phase_order import Dropping, PhasedOrder
 from gradatim.timelines.data.phase_plan import (
     PRESETS,
+    Leg,
     Phase,
     legs_of,
     num_fitted,
@@ -36,13 +37,15 @@ from gradatim.timelines.data.phase_plan import (
 )
 from gradatim.timelines.data.ranking import Rows
 from gradatim.timelines.data.sample import Sample, sampled
+from gradatim.timelines.data.spacing import Reviews, days_of
 
-Control = Literal["random", "easiest", "middle", "epochs"]
+Control = Literal["random", "easiest", "middle", "epochs", "fixed"]
 CONTROLS = {
     "random": "as many dropped at random",
     "easiest": "the highest dropped in place of the lowest",
     "middle": "half of those dropped from either end",
     "epochs": "plain epochs over the same blocks",
+    "fixed": "as many reviews at even intervals",
 }
 
 
@@ -53,6 +56,7 @@ class Phases(Method):
         phases: in the order of the run, all in epochs or all in shares that sum to 1; or the name
             of a preset: `lfr`, the published default, or `lfr_fitted`, it in proportion to the run.
             Draws that epochs leave over go to the last phase.
+        reviews: in place of phases, a focus with reviews that come by a clock.
         corpus: `whole` draws from every block; `fitted` from a random part, so large that phases in
             epochs use up the run's draws.
         reference: a column to compare losses with, for `excess` (`TABLE/loss_mean`) and
@@ -63,13 +67,15 @@ class Phases(Method):
         num_bands: how many bands.
         lag_steps: how many steps late the losses come (`lag`).
         control: None for the method; `random` drops as many at random, `easiest` drops the highest,
-            `middle` half of them at either end; `epochs` reads the same blocks in plain epochs.
+            `middle` half of them at either end; `epochs` reads the same blocks in plain epochs;
+            `fixed` reviews as often, evenly spaced.
         sample: `budget`, in a study whose arms share a sample, needs `corpus: fitted`, whose blocks
             are then a part of that sample.
     """
 
     kind: Literal["phases"] = "phases"
-    phases: tuple[Phase, ...] = Field(min_length=1, max_length=1000)
+    phases: tuple[Phase, ...] = Field(default=(), max_length=1000)
+    reviews: Reviews | None = None
     corpus: Literal["whole", "fitted"] = "whole"
     reference: str | None = None
     within: Literal["all", "band", "source", "level"] = "all"
@@ -91,6 +97,26 @@ class Phases(Method):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Phases:
+        if bool(self.phases) == (self.reviews is not None):
+            raise ValueError("give either phases or reviews")
+        if self.reviews and self.corpus == "fitted":
+            raise ValueError("corpus: fitted needs phases in epochs, to which it is fitted")
+        if self.phases:
+            self._check_phases()
+        if self.sample == "budget" and self.corpus == "whole":
+            raise ValueError(
+                "phases read some blocks again, and a sample that fits the budget has none to "
+                "spare; with sample: budget, set data.corpus: fitted"
+            )
+        compared = {phase.rank_by for phase in self._kinds} & {"excess", "learnability"}
+        if compared and not self.reference:
+            names = " and ".join(sorted(map(str, compared)))
+            raise ValueError(f"ranking by {names} needs a reference, TABLE/COLUMN")
+        if self.reference and not compared:
+            raise ValueError("a reference is for phases that rank by excess or learnability")
+        return self
+
+    def _check_phases(self) -> None:
         in_epochs = sum(phase.epochs is not None for phase in self.phases)
         if in_epochs not in (0, len(self.phases)):
             raise ValueError("give all phases epochs, or all of them shares")
@@ -100,21 +126,14 @@ class Phases(Method):
                 raise ValueError(f"the shares of the phases must sum to 1; got {float(total):g}")
             if self.corpus == "fitted":
                 raise ValueError("corpus: fitted needs phases in epochs, to which it is fitted")
-        if self.sample == "budget" and self.corpus == "whole":
-            raise ValueError(
-                "phases read some blocks again, and a sample that fits the budget has none to "
-                "spare; with sample: budget, set data.corpus: fitted"
-            )
         first = self.phases[0]
         if first.kind == "focus" and ARRAYS[first.rank_by or "last"]:
             raise ValueError("the first phase cannot focus by losses that nobody has seen yet")
-        compared = {phase.rank_by for phase in self.phases} & {"excess", "learnability"}
-        if compared and not self.reference:
-            names = " and ".join(sorted(map(str, compared)))
-            raise ValueError(f"ranking by {names} needs a reference, TABLE/COLUMN")
-        if self.reference and not compared:
-            raise ValueError("a reference is for phases that rank by excess or learnability")
-        return self
+
+    @property
+    def _kinds(self) -> tuple[Phase, ...]:
+        """Every phase that there will be, or one of each kind."""
+        return self.reviews.phases if self.reviews else self.phases
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -133,8 +152,13 @@ class Phases(Method):
     def reads_losses(self) -> bool:
         """Whether a phase is over the blocks that losses leave."""
         return self.control != "epochs" and any(
-            phase.kind == "focus" and ARRAYS[phase.rank_by or "last"] for phase in self.phases
+            phase.kind == "focus" and ARRAYS[phase.rank_by or "last"] for phase in self._kinds
         )
+
+    @property
+    def reads_update_norms(self) -> bool:
+        """Whether reviews come by how far the weights have moved."""
+        return self.reviews is not None and self.reviews.clock == "update_norm"
 
     @property
     def drops(self) -> Drops:
@@ -152,11 +176,13 @@ class Phases(Method):
         Over the whole corpus the uniform baseline is those epochs; with `corpus: fitted` it is the
         control that reads fresh text instead.
         """
-        if self.control is not None or all(phase.kind != "focus" for phase in self.phases):
+        if self.control is not None or all(phase.kind != "focus" for phase in self._kinds):
             return {}
         names = ["random", "easiest", "middle"]
         if self.corpus == "fitted":
             names.append("epochs")
+        if self.reviews and self.reviews.spacing == "expanding":
+            names.append("fixed")
         return {name: self.with_control(name) for name in names}
 
     def check(self, table: BlockTable) -> None:
@@ -178,7 +204,8 @@ class Phases(Method):
     def make(self, table: BlockTable, *, num_draws: int, seed: int | str) -> Curriculum:
         """Phase after phase, each over its own pool."""
         order = phased_order(self, table, num_draws=num_draws, seed=seed)
-        return Lagged(order, self.lag_steps) if self.lag_steps and self.reads_losses else order
+        is_late = self.lag_steps and (self.reads_losses or self.reads_update_norms)
+        return Lagged(order, self.lag_steps) if is_late else order
 
 
 def phased_order(
@@ -195,26 +222,35 @@ def phased_order(
     if np.any(ids[1:] < ids[:-1]):
         order = np.argsort(ids, kind="stable").astype(np.uint32)
         ids, rows = ids[order], order if rows is None else rows[order]
-    phases = spec.phases
-    draws = phase_draws(phases, len(ids), num_draws, is_fitted=is_fitted)
     plan: dict[str, Any] = {
         **plan_settings(spec, "corpus", "reference", "within", "lag_steps"),
         "num_blocks": len(ids),
         "num_draws": num_draws,
         "epochs": num_draws / len(ids),
-        "phases": planned_phases(phases, draws, len(ids)),
     }
-    # Even with a sample that fits the budget, blocks are drawn more than once.
-    plan["sentence"] = sentence({**plan, "sample": "all"}, phases_sentence(plan), CONTROLS)
+    days = None
+    if spec.reviews:
+        reviews = spec.reviews
+        if spec.control == "fixed":
+            reviews = reviews.model_copy(update={"spacing": "fixed"})
+        legs, days = reviews.legs(num_draws), days_of(reviews, len(ids), num_draws)
+        text = spec.reviews.sentence(spec.reference)
+        plan |= {"reviews": reviews.model_dump(mode="json"), "days": list(reviews.days)}
+    else:
+        draws = phase_draws(spec.phases, len(ids), num_draws, is_fitted=is_fitted)
+        legs = legs_of(spec.phases, draws, len(ids))
+        plan["phases"] = planned_phases(spec.phases, draws, len(ids))
+        text = phases_sentence(plan)
     if spec.control == "epochs":
-        phases, draws = (Phase(kind="learn", share=1.0),), [num_draws]
-        plan["phases"] = planned_phases(phases, draws, len(ids))
-    ranks_by = {phase.rank_by for phase in phases if phase.rank_by}
+        legs = [Leg(Phase(kind="learn", share=1.0), 0, num_draws)]
+        plan["phases"] = planned_phases([legs[0].phase], [num_draws], len(ids))
+    # Even with a sample that fits the budget, blocks are drawn more than once.
+    plan["sentence"] = sentence({**plan, "sample": "all"}, text, CONTROLS)
+    ranks_by = {leg.phase.rank_by for leg in legs if leg.phase.rank_by}
     reference = None if spec.reference is None else _of(rows, table.difficulty(spec.reference))
     memory = LossMemory(ids, ranks_by, reference)
     dropping = Dropping(spec.drops, _groups(spec, table, rows))
-    legs = legs_of(phases, draws, len(ids))
-    return PhasedOrder(ids, legs, memory, dropping, seed=seed, plan=plan)
+    return PhasedOrder(ids, legs, memory, dropping, days=days, seed=seed, plan=plan)
 
 
 def _rows(spec: Phases, table: BlockTable, *, num_draws: int, seed: int | str) -> Rows | None:
