@@ -125,6 +125,15 @@ def test_restored_at_any_step_the_order_goes_on_identically(
         assert one.draw(step / 20, 5).tolist() == other.draw(step / 20, 5).tolist()
 
 
+def test_a_selection_from_a_budget_sample_repeats_what_it_keeps() -> None:
+    values = [float(value) for value in range(200)]
+    drawn = drawn_by(num_draws=40, values=values, keep=0.25, sample="budget")
+    assert sorted(Counter(drawn).values()) == [4] * 10
+    everything = drawn_by(num_draws=40, values=values, keep=0.25, until=0.5, sample="budget")
+    assert len(set(everything)) == 40 - 10  # 20 draws of ten kept ones, 20 of the thirty others
+    assert set(drawn) <= set(everything)
+
+
 def test_a_run_draws_its_selection_and_the_record_proves_it(tmp_path: Path) -> None:
     data = {"kind": "selection", "metric": "reading_age", "window": (6, 9), "until": 0.5}
     store = TinyStore()
@@ -168,7 +177,6 @@ def test_the_control_differs_in_nothing_else() -> None:
         ({"keep": 0.5, "window": (1, 2)}, "either keep or window; got both"),
         ({"keep": 1.0}, "less than 1"),
         ({"window": (9, 6)}, "from low to high; got 9 to 6"),
-        ({"keep": 0.5, "sample": "budget"}, "'all'"),
     ],
 )
 def test_a_selection_that_cannot_be_meant_is_named(wrong: dict[str, Any], message: str) -> None:

@@ -26,6 +26,7 @@ from gradatim.timelines.data.ending import EvenEndingFraction
 from gradatim.timelines.data.method import Method, plan_settings
 from gradatim.timelines.data.pool import Pool, PoolOrder
 from gradatim.timelines.data.ranking import check_varies, ranked
+from gradatim.timelines.data.sample import Sample, sampled
 
 CONTROLS = {"random": "as many blocks at random"}
 
@@ -47,8 +48,8 @@ class Selection(Method):
         control: None for the method; `random` for its control.
         even_ending_fraction: share of the run, at its end, that reads the training mixture
             (`ending`).
-        sample: a selection reads other text than its baseline, so it is never of a sample whose
-            every block is drawn once.
+        sample: which blocks it selects from: all, or with `budget` a random sample of as many as
+            the run draws, of which the kept ones are then drawn several times.
     """
 
     kind: Literal["selection"] = "selection"
@@ -59,7 +60,7 @@ class Selection(Method):
     until: float = Field(default=1.0, gt=0, le=1)
     control: Literal["random"] | None = None
     even_ending_fraction: EvenEndingFraction = None
-    sample: Literal["all"] = "all"
+    sample: Sample = "all"
 
     @model_validator(mode="after")
     def _one_way_to_choose(self) -> Selection:
@@ -127,7 +128,8 @@ def selected_order(
     Raises:
         SpecError: an unknown metric, or nothing is kept.
     """
-    values = table.difficulty(spec.metric)
+    chosen = sampled(len(table), spec.sample, num_draws=num_draws, seed=seed)
+    ids, values = chosen(table.ids), chosen(table.difficulty(spec.metric))
     size, is_known = num_kept(spec, values), np.isfinite(values)
     kept: NDArray[np.integer[Any]]
     if spec.control == "random":
@@ -138,11 +140,10 @@ def selected_order(
     else:
         is_highest = spec.prefer == "highest"
         kept = ranked(values, Stream(seed, "ranking"), hardest_first=is_highest)[:size]
-    is_kept = np.zeros(len(table), np.bool_)
+    is_kept = np.zeros(len(ids), np.bool_)
     is_kept[kept] = True
-    ids = table.ids[is_kept]
-    if spec.until < 1:
-        ids = np.concatenate([ids, table.ids[~is_kept]])
+    others = ids[~is_kept] if spec.until < 1 else ids[:0]
+    ids = np.concatenate([ids[is_kept], others])
     plan: dict[str, Any] = {
         **plan_settings(spec, "metric", "keep", "prefer", "window", "until"),
         "num_blocks": len(ids),
@@ -153,7 +154,8 @@ def selected_order(
         "epochs_of_kept": spec.until * num_draws / size,
         "ramp": spec.until if spec.until < 1 else None,
     }
-    plan["sentence"] = sentence(plan, _sentence(plan), CONTROLS)
+    # Even with a sample that fits the budget, blocks are drawn more than once.
+    plan["sentence"] = sentence({**plan, "sample": "all"}, _sentence(plan), CONTROLS)
     pool = Pool(ids, Stream(seed, "pool"), when_empty="refill")
     return PoolOrder(pool, lambda progress: len(ids) if progress >= spec.until else size, plan)
 
