@@ -121,6 +121,9 @@ def test_a_segment_goes_through_every_level_from_the_easiest() -> None:
     assert [block // 4 for block in drawn] == [0, 0, 1, 1, 2, 2] * 2
     assert drawn != sorted(drawn)
     assert sorted(drawn[:2] + drawn[6:8]) == [0, 1, 2, 3]
+    many = drawn_by(400, shape="interleaved", num_levels=2, num_segments=2)
+    assert 35 < len({*many[:100]} & {*range(100)}) < 65  # half of the level's easier half
+    assert many[:100] != sorted(many[:100])
     hardest_first = drawn_by(
         12, shape="interleaved", num_levels=3, num_segments=2, control="reversed"
     )
@@ -296,7 +299,10 @@ def test_a_state_of_other_blocks_is_refused() -> None:
 
 def test_past_its_end_a_sequence_begins_again() -> None:
     curriculum = make_curriculum(Order(), table_of(4), num_draws=4, seed=0)
-    assert curriculum.draw(0.0, 10).tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]
+    assert curriculum.draw(1.0, 10).tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]
+    late = make_curriculum(Order(until=0.5), table_of(4), num_draws=4, seed=0)
+    late.draw(0.4, 5)
+    assert late.draw(0.6, 3).tolist() == [1, 2, 3]
 
 
 # The rules of the published shapes, in a few lines of lists

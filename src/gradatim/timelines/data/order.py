@@ -232,6 +232,9 @@ def _dealt_out(
 
 def _passes(ids: BlockIds) -> Iterator[NDArray[np.intp]]:
     """Rows of the first copies of all blocks, then of the second ones, and so on."""
+    ordered = np.sort(ids)
+    if not np.any(ordered[1:] == ordered[:-1]):
+        return iter([np.arange(len(ids))])
     by_id = np.argsort(ids, kind="stable")
     is_first = np.concatenate([[True], ids[by_id][1:] != ids[by_id][:-1]])
     place = np.arange(len(ids))

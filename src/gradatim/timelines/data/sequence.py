@@ -65,7 +65,7 @@ class Sequence:
         return self._order[places]
 
     def _shuffle_from(self, position: int) -> None:
-        self._num_ordered = min(position, len(self._planned))
+        self._num_ordered = position
         left = self._planned[self._num_ordered :]
         shuffled = left[self._rest.permutation(len(left))]
         self._order = np.concatenate([self._planned[: self._num_ordered], shuffled])
