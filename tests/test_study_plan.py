@@ -12,7 +12,7 @@ from gradatim.blocks.store import Store
 from gradatim.cli.running import plan_sentences
 from gradatim.evaluate.evaluator import Evaluator
 from gradatim.study import plan as planning
-from gradatim.study.passes import passes_by_label
+from gradatim.study.passes import passes_by_label, repetition_remarks
 from gradatim.study.plan import StudyPlan, plan
 from gradatim.study.run import run_study
 from gradatim.study.spec import StudySpec
@@ -112,6 +112,61 @@ def test_what_is_read_very_often_is_told_and_warned_of(world_store: Store) -> No
     assert "Beyond about 4 passes repeated text teaches less" in text
     few = planned(small_study(world_store.path), world_store)
     assert "repeated text" not in " ".join(plan_sentences(few))
+    assert "differ in how often" not in " ".join(plan_sentences(few))
+
+
+@pytest.mark.usefixtures("paced")
+def test_unequal_repetition_is_warned_of_and_what_losses_decide_is_bounded(
+    world_store: Store,
+) -> None:
+    stages = [{"until": 1, "weights": {"a": 3, "b": 1}}]
+    arms = {
+        "narrow": {"data": {"kind": "stages", "by": "level", "stages": stages}},
+        "odm": {"data": {"kind": "bandit", "by": "level"}},
+        "once": {"data": {"kind": "bandit", "by": "level", "sample": "budget"}},
+    }
+    spec = small_study(world_store.path, arms=arms, budget={"tokens": 100_000}, controls="auto")
+    found = planned(spec, world_store)
+    text = " ".join(plan_sentences(found))
+    narrow, odm, once, uniform = (
+        next(run for run in found.runs if run.arm == arm)
+        for arm in ("narrow", "odm", "once", "uniform")
+    )
+    assert set(uniform.passes_by_label.values()) == {pytest.approx(uniform.passes)}
+    assert once.passes_by_label == uniform.passes_by_label
+    assert (odm.passes_by_label, once.most_passes) == ({}, None)
+    most = narrow.passes_by_label["level a"]
+    assert f"level a is read {most:.2g} times by narrow and {uniform.passes:.2g} by" in text
+    codes = world_store.labels("level", "train").codes
+    bound = odm.num_steps * 4 / min((codes == code).sum() for code in set(codes.tolist()))
+    assert "odm draws by its losses, so how often it reads each part is known once it" in text
+    assert f"at most {bound:.2g} times (level " in text
+    assert "Rungs differ" not in text
+
+
+@pytest.mark.parametrize(
+    ("passes", "said"),
+    [
+        ({("s", "u"): 0.2, ("m", "u"): 0.9}, None),  # nothing is read twice
+        ({("s", "u"): 1.1, ("m", "u"): 1.3}, None),
+        (
+            {("s", "u"): 0.5, ("m", "u"): 3.0},
+            "Rungs differ in how often they repeat text: band 1 is read by u 3 times at m and 0.5 "
+            "at s.",
+        ),
+        (
+            {("s", "u"): 1.0, ("s", "v"): 2.5},
+            "Arms differ in how often they repeat text: at rung s, band 1 is read 2.5 times by v "
+            "and 1 by u.",
+        ),
+    ],
+)
+def test_repetition_begins_beyond_one_pass(
+    passes: dict[tuple[str, str], float], said: str | None
+) -> None:
+    of_label = {place: {"band 1": value, "band 2": 1.0} for place, value in passes.items()}
+    found = list(repetition_remarks(of_label, ["u", "v"], ["s", "m"]))
+    assert [text[: len(said or "")] for text in found] == ([said] if said else [])
 
 
 @pytest.mark.usefixtures("paced")

@@ -21,6 +21,7 @@ from gradatim.record.spec import EvaluationSpec, OptimizerSpec
 from gradatim.scoring.spec import ScoringSpec
 from gradatim.study.rungs import OwnRung
 from gradatim.study.spec import BudgetSpec, StudySpec
+from gradatim.timelines.data.bandit import Bandit
 from gradatim.timelines.data.ceiling import Ceiling
 from gradatim.timelines.data.order import Order
 from gradatim.timelines.data.selection import Selection
@@ -45,7 +46,8 @@ MODELS: dict[str, type[BaseModel]] = {
     "### Evaluation": EvaluationSpec, "### Optimizer": OptimizerSpec, "### Who pays": Scoring,
     "## Recipe": Recipe, "### Data: uniform": Uniform, "### Data: ceiling": Ceiling,
     "### Data: order": Order, "### Data: selection": Selection,
-    "### Data: stages": Stages, "### Stage": Stage, "### Objective: next token": NextToken,
+    "### Data: stages": Stages, "### Stage": Stage,
+    "### Data: bandit": Bandit, "### Objective: next token": NextToken,
     "### Network: fixed": FixedNetwork, "### Rate": Rate,
     "### Average: ema": Ema, "### Average: mean": Mean,
     "### Batch: pieces": BatchPieces, "### Piece": Piece, "### Batch: switch": BatchSwitch,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from gradatim.evaluate.evaluator import TASK_POINTS, Evaluator
 from gradatim.record.spec import RunSpec
 from gradatim.study.check import named_arm
 from gradatim.study.execute import ONE_THREAD_PARAMETERS, machine_slots
-from gradatim.study.passes import passes_by_label
+from gradatim.study.passes import ALIKE, most_passes, passes_by_label, repetition_remarks
 from gradatim.study.spec import StudySpec
 from gradatim.study.timing import Pace, paces
 
@@ -66,7 +66,10 @@ class PlannedRun:
         num_steps: optimizer steps.
         memory_bytes: estimated peak of weights, gradients, optimizer and activations.
         passes: draws over the blocks of the training text; None where nobody can say yet.
-        passes_by_label: the same for every level, source or band, where the store is built.
+        passes_by_label: the same for every level, source and band, where the store is built; of
+            controls and of arms that draw by their losses nothing.
+        most_passes: of an arm that draws by its losses, the part that it could read most often,
+            and how often at most.
         seconds: expected on this machine, from the start of its process to its end.
         evaluation_seconds: the part of them that is spent on evaluation.
     """
@@ -83,6 +86,7 @@ class PlannedRun:
     memory_bytes: int
     passes: float | None
     passes_by_label: dict[str, float]
+    most_passes: tuple[str, float] | None
     seconds: float
     evaluation_seconds: float
     schedule: str | None = None
@@ -197,7 +201,7 @@ def _planned(
     checkpoints = len(clock.checkpoint_steps(run.operation.checkpoint_every_fraction))
     checkpoints += len(run.operation.keep_checkpoints_at)
     seconds = last.opening_seconds + training + evaluation
-    is_method = run.operation.control is None and run.recipe.data.kind != "uniform"
+    is_asked = store is not None and run.operation.control is None
     return PlannedRun(
         rung=run.rung,
         arm=run.arm,
@@ -210,7 +214,8 @@ def _planned(
         num_steps=clock.num_steps,
         memory_bytes=max(_memory_bytes(stretch, run) for stretch in clock.stretches),
         passes=None if not num_blocks else clock.num_draws / num_blocks,
-        passes_by_label=passes_by_label(run, store) if store and is_method else {},
+        passes_by_label=passes_by_label(run, store) if store and is_asked else {},
+        most_passes=most_passes(run, store) if store and is_asked else None,
         seconds=seconds + checkpoints * last.checkpoint_seconds,
         evaluation_seconds=evaluation,
         schedule=run.operation.schedule,
@@ -307,22 +312,15 @@ def _memory_remarks(runs: Sequence[PlannedRun], num_processes: int) -> list[str]
 
 
 def _passes_remarks(runs: Sequence[PlannedRun]) -> list[str]:
-    """How often text is read, and a warning where that is very often."""
+    """How often text is read, and a warning where that is very often or unequal."""
     if any(run.passes is None for run in runs):
         return ["How often the training text is read can be told once the store is built."]
     runs = [run for run in runs if run.schedule == runs[0].schedule]  # all schedules read alike
+    rungs = list(dict.fromkeys(run.rung for run in runs))
     found: dict[str, list[str]] = {}
     warned: list[str] = []
-    for rung in dict.fromkeys(run.rung for run in runs):
-        of_rung = [run for run in runs if run.rung == rung]
-        most = max(run.passes or 0.0 for run in of_rung)
-        text = f"{most:.2g}"
-        for run in of_rung:
-            if len(shares := run.passes_by_label) > 1:
-                told = sorted(shares, key=shares.__getitem__)
-                ends = ", ".join(f"{label} {shares[label]:.2g}" for label in (told[0], told[-1]))
-                text += f"; {run.arm}: {ends}"
-                most = max(most, shares[told[-1]])
+    for rung in rungs:
+        text, most = _read_most([run for run in runs if run.rung == rung])
         found.setdefault(text, []).append(rung)
         if most > MANY_PASSES:
             warned.append(
@@ -334,4 +332,37 @@ def _passes_remarks(runs: Sequence[PlannedRun]) -> list[str]:
         f"Passes over the training text at {', '.join(rungs)}: {text}."
         for text, rungs in found.items()
     ]
-    return said + warned
+    planned = [run for run in runs if run.budget_multiple == 1]
+    passes = {(run.rung, run.arm): run.passes_by_label for run in planned}
+    arms = list(dict.fromkeys(run.arm for run in planned if run.passes_by_label))
+    unequal = repetition_remarks(passes, arms, rungs) if arms else ()
+    return [*said, *_unknown_passes(planned), *warned, *unequal]
+
+
+def _read_most(runs: Sequence[PlannedRun]) -> tuple[str, float]:
+    """Passes at one rung in words, what each arm mixes unevenly at its ends; and the most."""
+    most = max(run.passes or 0.0 for run in runs)
+    text = f"{most:.2g}"
+    for run in runs:
+        kind = next(iter(run.passes_by_label), "").partition(" ")[0]
+        own = {x: n for x, n in run.passes_by_label.items() if x.partition(" ")[0] == kind}
+        told = sorted(own, key=own.__getitem__)
+        if told and own[told[-1]] > ALIKE * own[told[0]]:
+            ends = ", ".join(f"{label} {own[label]:.2g}" for label in (told[0], told[-1]))
+            text += f"; {run.arm}: {ends}"
+            most = max(most, own[told[-1]])
+    return text, most
+
+
+def _unknown_passes(runs: Sequence[PlannedRun]) -> Iterator[str]:
+    """The arms of which nobody can say before, with their bound at the rung where it is highest."""
+    bounds: dict[str, tuple[float, str, str]] = {}
+    for run in runs:
+        if run.most_passes is not None:
+            label, most = run.most_passes
+            bounds[run.arm] = max(bounds.get(run.arm, (0.0, "", "")), (most, label, run.rung))
+    for arm, (most, label, rung) in bounds.items():
+        yield (
+            f"{arm} draws by its losses, so how often it reads each part is known once it has run: "
+            f"at most {most:.2g} times ({label} at rung {rung}, were nothing else drawn)."
+        )

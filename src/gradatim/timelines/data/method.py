@@ -42,6 +42,11 @@ class Method(BaseModel, ABC):
         """Whether what it draws depends on how far the weights have moved."""
         return False
 
+    @property
+    def reads_part_of_sample(self) -> bool:
+        """Whether, with `sample: budget`, some blocks of the sample are left for others."""
+        return False
+
     def named_labels(self) -> Iterator[tuple[str, str, str]]:
         """Every label that the settings name: where, of which grouping, which."""
         return iter(())

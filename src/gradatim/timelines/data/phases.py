@@ -161,6 +161,11 @@ class Phases(Method):
         return self.reviews is not None and self.reviews.clock == "update_norm"
 
     @property
+    def reads_part_of_sample(self) -> bool:
+        """Some blocks are read again in place of others."""
+        return True
+
+    @property
     def drops(self) -> Drops:
         """Which of the ranking is dropped."""
         of_control: dict[str | None, Drops] = {

@@ -77,6 +77,11 @@ class Selection(Method):
         """The difficulty columns it reads."""
         return (self.metric,)
 
+    @property
+    def reads_part_of_sample(self) -> bool:
+        """Some blocks are read again in place of others."""
+        return True
+
     def controls(self) -> dict[str, Selection]:
         """As many blocks at random."""
         return {name: self.with_control(name) for name in CONTROLS if self.control is None}
