@@ -76,12 +76,19 @@ def train(
 
 
 @app.command()
-def compare(folder: StudyFolder, as_json: AsJson = False) -> None:
+def compare(
+    folder: StudyFolder,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Weights to judge: weights, or an average [each run's own outcome]."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Compare arms at equal compute, paired by seed, against their controls.
 
     Example: gradatim compare out/demo
     """
-    comparison = verbs.compare(folder)
+    comparison = verbs.compare(folder, weights=weights)
     if as_json:
         print_json(json.loads(comparison.to_json()))
         return

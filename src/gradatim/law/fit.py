@@ -21,6 +21,7 @@ from gradatim.errors import FitError
 from gradatim.law.interval import Result, t_factor
 from gradatim.law.powers import EXPONENT_BOUNDS, Floats, SumOfPowers
 from gradatim.record import tables
+from gradatim.record.naming import cell_name
 from gradatim.record.read import Record
 
 MIN_DISTINCT_FOR_OFFSET = 4
@@ -101,6 +102,7 @@ class LawFit(Result):
 
     Attributes:
         variable: what x is; `convention` says how it is counted.
+        schedule: of the rate, where the study has several.
     """
 
     arm: str
@@ -110,12 +112,14 @@ class LawFit(Result):
     name: str
     law: PowerLawFit | None
     reason: str | None = None
+    schedule: str | None = None
 
     def __str__(self) -> str:
         """One line for people: the law, its exponent's interval, what it rests on."""
         symbol = "N" if self.variable == "parameters" else "C"
+        arm = cell_name(self.arm, self.schedule)
         if self.law is None:
-            return f"{self.arm}: no L({symbol}): {self.reason}"
+            return f"{arm}: no L({symbol}): {self.reason}"
         law = self.law
         offset = f"{law.offset:.4g} + " if law.has_offset else ""
         interval = ""
@@ -123,7 +127,7 @@ class LawFit(Result):
             interval = f" (exponent {exponent_interval(law)}, 95 %)"
         warnings = "".join(f"; {warning}" for warning in law.warnings)
         return (
-            f"{self.arm}: L({symbol}) = {offset}{law.coefficient:.4g} "
+            f"{arm}: L({symbol}) = {offset}{law.coefficient:.4g} "
             f"{symbol}^-{law.exponent:.4f}{interval}, {law.num_points} runs of "
             f"{law.num_distinct} sizes{warnings}"
         )
@@ -156,20 +160,23 @@ def fit(
 ) -> list[LawFit]:
     """Loss at the run's end over parameters, L(N), and over charged FLOPs, L(C), for every arm.
 
-    Every run is a point. Unfinished runs and values that are not finite are left out.
+    Every run is a point; schedules of the rate have laws of their own. Unfinished runs and values
+    that are not finite are left out.
     """
-    points: dict[str, list[tuple[float, float, float]]] = {}
+    points: dict[tuple[str, str | None], list[tuple[float, float, float]]] = {}
     for record in records:
-        if record.spec.operation.budget_multiple != 1:
+        operation = record.spec.operation
+        if operation.budget_multiple != 1 or operation.is_tuned:
             continue
-        finals = tables.evaluations(record).filter(measure=measure, name=name).sort("step")["value"]
+        table = tables.evaluations(record, record.outcome)
+        finals = table.filter(measure=measure, name=name).sort("step")["value"]
         if record.finish is not None and len(finals) and finals[-1] is not None:
             size = float(num_matmul_parameters(record.spec.shape))
             point = (size, float(record.finish["flops"]), float(finals[-1]))
-            points.setdefault(record.spec.arm, []).append(point)
+            points.setdefault((record.spec.arm, operation.schedule), []).append(point)
     laws = []
-    for arm in points:
-        sizes, flops, losses = np.array(sorted(points[arm])).T
+    for (arm, schedule), found in points.items():
+        sizes, flops, losses = np.array(sorted(found)).T
         for variable, x in zip(VARIABLES, (sizes, flops), strict=True):
             law, reason = None, None
             try:
@@ -178,17 +185,9 @@ def fit(
                 law = fit_power_law(x, losses, num_bootstrap=num_bootstrap, seed=seed)
             except FitError as error:
                 reason = str(error)
-            laws.append(
-                LawFit(
-                    arm=arm,
-                    variable=variable,
-                    convention=VARIABLES[variable],
-                    measure=measure,
-                    name=name,
-                    law=law,
-                    reason=reason,
-                )
-            )
+            place = {"arm": arm, "schedule": schedule, "measure": measure, "name": name}
+            about = {"variable": variable, "convention": VARIABLES[variable]}
+            laws.append(LawFit.model_validate(place | about | {"law": law, "reason": reason}))
     return laws
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from gradatim.record.read import Record
+from gradatim.record.read import RAW_WEIGHTS, Record
 
 _CLOCK = {"step": pl.Int64, "progress": pl.Float64, "tokens": pl.Int64, "flops": pl.Float64}
 _STEP_COLUMNS = _CLOCK | dict.fromkeys(("loss_nats", "learning_rate", "gradient_norm"), pl.Float64)
@@ -20,13 +20,11 @@ def steps(record: Record) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=_STEP_COLUMNS)
 
 
-def evaluations(record: Record, weights: str = "weights") -> pl.DataFrame:
-    """Long table: `measure` is `bits_per_byte` (names `all`, `band/1`, `source/...`), or
-    `accuracy` or `probability` (names of tasks, such as `held_out/b`, with their chance rate).
+def evaluations(record: Record, weights: str = RAW_WEIGHTS) -> pl.DataFrame:
+    """Long table of the raw weights, or of an average of them.
 
-    Args:
-        record: the run.
-        weights: those that are trained, or an average of them by its name.
+    `measure` is `bits_per_byte` (names `all`, `band/1`, `source/...`), or `accuracy` or
+    `probability` (names of tasks, such as `held_out/b`, with their chance rate).
     """
     rows = [row for event in record.evaluations(weights) for row in _evaluation_rows(event)]
     return pl.DataFrame(rows, schema={**_CLOCK, **_VALUE}, orient="row")

@@ -197,6 +197,11 @@ class StudyIndex:
         return replace(self, runs=tuple(replace(r, failure=failures.get(r.id)) for r in self.runs))
 
     @property
+    def schedules(self) -> tuple[str, ...]:
+        """Names of the rate schedules, in the study's order; none where it has one for all."""
+        return tuple(dict.fromkeys(run.schedule for run in self.runs if run.schedule))
+
+    @property
     def failures(self) -> tuple[str, ...]:
         """One sentence a run that failed."""
         return tuple(f"{run}: {run.failure}" for run in self.runs if run.failure)
@@ -325,6 +330,8 @@ def run_state(folder: Path, run: ExpectedRun) -> RunState:
 
 def read_study(folder: Path) -> tuple[list[Record], list[str]]:
     """The finished runs of a study, and one sentence for each that is missing.
+
+    Runs of an arm, rung and seed are in the order of the study's schedules.
 
     Raises:
         RecordError: not a study's folder, a record is damaged, or no run is finished.

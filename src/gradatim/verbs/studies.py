@@ -132,18 +132,24 @@ def train(
         )
 
 
-def compare(folder: Path | str) -> Comparison:
+def compare(folder: Path | str, *, weights: str | None = None) -> Comparison:
     """Compare the arms of a study at equal compute, paired by seed; writes nothing.
 
+    Args:
+        folder: a study's folder.
+        weights: which weights are judged: `weights`, the raw ones, or the name of an average; by
+            default those that each run hands out at its end.
+
     Raises:
-        RecordError: there are no finished runs.
+        RecordError: there are no finished runs, or one has no such average.
         MismatchError: the runs did not spend the same compute.
     """
     from gradatim.law.compare import compare as compare_records
-    from gradatim.study.folder import read_study
+    from gradatim.study.folder import StudyIndex, read_study
 
     records, missing = read_study(Path(folder))
-    return compare_records(records, missing=missing)
+    schedules = StudyIndex.read(Path(folder)).schedules
+    return compare_records(records, missing=missing, weights=weights, schedules=schedules)
 
 
 def fit(folder: Path | str) -> list[LawFit]:
@@ -186,7 +192,8 @@ def report(folder: Path | str, path: Path | str | None = None) -> Path:
     index = StudyIndex.read(folder)
     records, missing = read_study(folder)
     store = open_store(records[0].spec)
-    comparison, laws = compare_records(records, missing=missing), fit_records(records)
+    comparison = compare_records(records, missing=missing, schedules=index.schedules)
+    laws = fit_records(records)
     page = write_report(
         records,
         Path(path) if path else folder / "report.html",
