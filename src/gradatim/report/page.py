@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from gradatim.law.comparison import UNITS, Comparison
 from gradatim.law.fit import LawFit
 from gradatim.law.slices import SLICE_KINDS
 from gradatim.record.read import Record
+from gradatim.report.crossing import crossing_results, interaction_rows, joined
 from gradatim.report.html import resource, write_page
 from gradatim.report.mixtures import passes, passes_table, weights, weights_proof
-from gradatim.report.palette import arms_of, colour_rules, slice_colours
-from gradatim.report.parts import Tables
+from gradatim.report.palette import Arms, arms_of, colour_rules, slice_colours
+from gradatim.report.parts import Figure
 from gradatim.report.proofs import feeding_proof, ledger_proof
 from gradatim.report.reproduce import reproduction, samples
 from gradatim.report.results import (
@@ -62,12 +64,19 @@ def report(
     if not records:
         raise RecordError("no runs to report on", where=str(path), expected="at least one record")
     every, records = records, [r for r in records if r.spec.operation.budget_multiple == 1]
-    tables: Tables = {
-        **study_tables(records, comparison, laws, feeding),
-        "passes": passes(records),
-        "weights": weights(records),
-    }
     arms = arms_of(comparison)
+    views = [_view(each, records, laws, feeding, arms) for each in comparison.by_schedule]
+    first = views[0]["tables"]
+    of_first = [r for r in records if r.spec.operation.schedule == comparison.schedule]
+    tables = {
+        **joined([(view["schedule"], view["tables"]) for view in views]),
+        "passes": passes(of_first),
+        "weights": weights(of_first),
+    }
+    if comparison.interactions:
+        tables["interactions"] = interaction_rows(comparison)
+    if comparison.averages:
+        tables["averages"] = [found.model_dump() for found in comparison.averages]
     drawn = [len({row["label"] for row in rows}) for rows in (feeding, tables["weights"])]
     slices = slice_colours(max(drawn))
     colours = colour_rules(arm=[style.colours for style in arms.styles], slice=slices)
@@ -83,13 +92,13 @@ def report(
         arms={style.name: (place, style) for place, style in enumerate(arms.styles)},
         sections={
             "answer": _answer(every, comparison),
-            "results": key_results(comparison, tables, arms),
-            "curves": curve_figures(comparison, tables, arms),
-            "differences": difference_figures(comparison, tables, arms),
-            "slices": slice_figures(comparison, tables, arms),
+            "schedules": crossing_results(comparison),
+            "views": views,
+            "differences": any(view["differences"] for view in views),
+            "slices": slice_figures(comparison, first, arms),
             "fed": fed_table(comparison),
-            "tasks": task_results(comparison, tables, arms),
-            "laws": law_results(laws, tables, arms),
+            "tasks": task_results(comparison, first, arms),
+            "laws": law_results(_laws_of(comparison, laws), first, arms),
             "feeding": feeding_proof(records, comparison, tables, arms),
             "weights": weights_proof(comparison, tables, arms),
             "passes": passes_table(comparison, tables, arms),
@@ -100,13 +109,55 @@ def report(
     )
 
 
+def _view(
+    comparison: Comparison,
+    records: Sequence[Record],
+    laws: Sequence[LawFit],
+    feeding: Sequence[dict[str, Any]],
+    arms: Arms,
+) -> dict[str, Any]:
+    """The tables under one schedule, and what is shown under every one: results and curves."""
+    schedule = comparison.schedule
+    of_schedule = [r for r in records if r.spec.operation.schedule == schedule]
+    drawn = feeding if schedule is None or comparison.others else ()
+    tables = study_tables(of_schedule, comparison, _laws_of(comparison, laws), drawn)
+    figures = {
+        "curves": curve_figures(comparison, tables, arms),
+        "differences": difference_figures(comparison, tables, arms),
+    }
+    results = key_results(comparison, tables, arms)
+    if schedule is not None:
+        named = partial(_under, schedule=schedule)
+        figures = {name: list(map(named, found)) for name, found in figures.items()}
+        results["forest"] = results["forest"] and named(results["forest"])
+    return {"schedule": schedule, "tables": tables, "results": results, **figures}
+
+
+def _under(figure: Figure, schedule: str) -> Figure:
+    """A figure that tells which schedule it is of."""
+    label = f"{figure.label}, under {schedule}"
+    return replace(figure, id=f"{figure.id}-under-{schedule}", label=label)
+
+
+def _laws_of(comparison: Comparison, laws: Sequence[LawFit]) -> list[LawFit]:
+    return [law for law in laws if law.schedule == comparison.schedule]
+
+
 def _answer(records: Sequence[Record], comparison: Comparison) -> dict[str, Any]:
     """The first sentence of the answer large, the others below, then the facts."""
-    headline, *rest = (sentence.text for sentence in comparison.answer)
+    told = [
+        each.placed(sentence.text) for each in comparison.by_schedule for sentence in each.answer
+    ]
+    headline, *rest = (*(sentence.text for sentence in comparison.crossing), *told)
     return {
         "headline": headline,
         "rest": rest,
-        "findings": [found.text for found in comparison.findings if found.key != "missing"],
+        "findings": [
+            each.placed(found.text)
+            for each in comparison.by_schedule
+            for found in each.findings
+            if found.key != "missing"
+        ],
         "missing": comparison.missing,
         "facts": _facts(records, comparison),
     }
@@ -121,6 +172,11 @@ def _facts(records: Sequence[Record], comparison: Comparison) -> list[tuple[str,
         ("Runs finished", f"{len(finished)}{beside}"),
         ("Arms", str(len(comparison.arms))),
         ("Rungs", ", ".join(comparison.rungs)),
+        *(
+            [("Schedules of the rate", ", ".join(str(c.schedule) for c in comparison.by_schedule))]
+            if comparison.others
+            else []
+        ),
         ("Seeds", str(len({record.spec.seed for record in records}))),
         ("Tokens trained on", count(sum(finish.get("tokens") or 0 for _, finish in finished))),
         ("Compute", f"{flops(spent)}FLOP"),

@@ -68,10 +68,10 @@ def _ledger_table(
 
 def _largest_spread(charged: Rows) -> float:
     """The most by which runs of one rung differ in what they were charged, as a share of it."""
-    totals: dict[str, dict[tuple[str, int], float]] = {}
+    totals: dict[str, dict[tuple[str | None, str, int], float]] = {}
     for row in charged:
         runs = totals.setdefault(row["rung"], {})
-        run = (row["arm"], row["seed"])
+        run = (row.get("schedule"), row["arm"], row["seed"])
         runs[run] = runs.get(run, 0) + row["flops"]
     return max(
         (max(runs.values()) - min(runs.values())) * len(runs) / sum(runs.values())

@@ -78,12 +78,16 @@ def _rungs_table(records: Sequence[Record], comparison: Comparison) -> Table:
 
 def _runs_table(records: Sequence[Record], comparison: Comparison) -> Table:
     groups: dict[str, list[list[str]]] = {f"Rung {rung}": [] for rung in comparison.rungs}
+    is_crossed = any(record.spec.operation.schedule for record in records)
     for record in records:
         finish = record.finish or {}
-        cells = [record.spec.arm, str(record.spec.seed), run_id(record.spec)]
+        schedule = record.spec.operation.schedule
+        cells = [record.spec.arm, *([schedule] if is_crossed else []), str(record.spec.seed)]
+        cells += [run_id(record.spec)]
         cells += [number(finish.get("final_bits_per_byte"), 4), duration(record.seconds)]
         hashes = [finish.get("order_hash") or "unfinished", finish.get("multiset_hash") or ""]
         groups[f"Rung {record.spec.rung}"].append([*cells, *(text[:16] for text in hashes)])
-    heads = [*columns("arm", "Arm"), *columns("number", "Seed"), *columns("text", "Run")]
+    heads = [*columns("arm", "Arm"), *(columns("text", "Schedule") if is_crossed else [])]
+    heads += [*columns("number", "Seed"), *columns("text", "Run")]
     heads += [*columns("number", "Bits per byte", "Time"), *columns("text", "Order", "Blocks")]
     return Table(f"All {len(records)} runs", heads, groups)

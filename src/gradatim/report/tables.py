@@ -71,12 +71,14 @@ def means(rows: Rows, *, by: Sequence[str], of: Sequence[str]) -> Rows:
 def curves(records: Sequence[Record]) -> Rows:
     """Held-out bits per byte of every run at its points, thinned to at most `MAX_POINTS`.
 
+    They are those of the weights that the run hands out.
+
     Returns:
         Columns arm, rung, seed, point, progress, tokens, flops, bits_per_byte.
     """
     rows = []
     for record in records:
-        events = record.events("evaluate")
+        events = record.evaluations(record.outcome)
         every = max(1, -(-len(events) // MAX_POINTS))
         for point, event in enumerate(events[::-1][::every][::-1]):  # the last one is kept
             spent = {name: event[name] for name in ("progress", "tokens", "flops")}
