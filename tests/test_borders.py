@@ -13,7 +13,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "gradatim"
 EVERYTHING = {
     "errors", "files", "cores", "numba_cache", "progress", "streams", "settings", "changes",
     "compute", "corpus", "difficulty", "scoring", "blocks", "timelines", "recipe", "clock",
-    "record", "model", "train", "evaluate", "study", "law", "report", "verbs", "cli",
+    "record", "model", "train", "evaluate", "study", "law", "report", "adapters", "verbs", "cli",
 }  # fmt: skip
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "record": {"errors", "files", "recipe", "clock", "compute"},
     "law": {"errors", "files", "record", "recipe", "compute"},
     "report": {"errors", "files", "law", "record", "recipe", "compute", "scoring"},
+    "adapters": {"errors", "files", "recipe", "timelines", "blocks"},
     "model": {"errors", "files", "streams", "compute"},
     "train": {
         "errors",
@@ -52,12 +53,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         "record",
     },
     "evaluate": {"errors", "files", "compute", "difficulty", "model", "blocks", "corpus"},
-    "study": EVERYTHING - {"law", "report", "verbs", "cli"},
-    "verbs": EVERYTHING - {"cli"},
-    "cli": EVERYTHING,
+    "study": EVERYTHING - {"law", "report", "adapters", "verbs", "cli"},
+    "verbs": EVERYTHING - {"adapters", "cli"},
+    "cli": EVERYTHING - {"adapters"},
 }
 
-MAY_IMPORT_TORCH = {"model", "train", "evaluate", "study", "verbs", "cli"}
+MAY_IMPORT_TORCH = {"model", "train", "evaluate", "study", "adapters", "verbs", "cli"}
 
 MAY_IMPORT_INSIDE_FUNCTIONS = {"cli", "verbs"}
 OPTIONAL_EXTRAS = {"datasets", "transformers", "lm_eval", "openai", "ray", "wandb"}

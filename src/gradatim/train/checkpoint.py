@@ -32,9 +32,9 @@ from gradatim.files import PARTIAL, hash_file, hash_json, write_whole, writing_w
 from gradatim.model.network import Network
 from gradatim.model.tensors import save_tensors
 from gradatim.record.spec import SCHEMA_VERSION, RunSpec, read_spec
+from gradatim.timelines.data.saved import with_arrays, without_arrays
 
 _PREFIX = "step-"
-_ARRAY = "__array__"
 _IN_STATE = ("step", "ledger", "offsets", "hashes", "fingerprints")
 _STATE, _CURRICULUM, _TENSORS = "state.json", "curriculum.npz", ".safetensors"
 
@@ -91,7 +91,7 @@ def write_checkpoint(
         state = {
             "schema_version": SCHEMA_VERSION,
             **{name: getattr(checkpoint, name) for name in _IN_STATE},
-            "curriculum": _without_arrays(checkpoint.curriculum, arrays),
+            "curriculum": without_arrays(checkpoint.curriculum, arrays),
         }
         with (partial / _CURRICULUM).open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
@@ -164,7 +164,7 @@ def read_checkpoint(run_folder: Path, step: int | None = None) -> Checkpoint | N
         state = json.loads((folder / _STATE).read_text())
         _check(folder, state)
         with np.load(folder / _CURRICULUM, allow_pickle=False) as arrays:
-            curriculum = _with_arrays(state["curriculum"], arrays)
+            curriculum = with_arrays(state["curriculum"], arrays)
         groups = {
             path.name.removesuffix(_TENSORS): load_file(path)
             for path in sorted(folder.glob(f"*{_TENSORS}"))
@@ -270,29 +270,3 @@ def _complete(root: Path) -> list[Path]:
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-
-
-def _without_arrays(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
-    """JSON of a nested state, each array moved into `arrays` and a reference left in its place."""
-    if isinstance(value, np.ndarray):
-        key = f"array_{len(arrays)}"
-        arrays[key] = value
-        return {_ARRAY: key}
-    if isinstance(value, Mapping):
-        return {str(key): _without_arrays(item, arrays) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_arrays(item, arrays) for item in value]
-    if isinstance(value, np.generic):
-        return value.item()
-    return value
-
-
-def _with_arrays(value: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
-    """The inverse of `_without_arrays`; tuples come back as lists."""
-    if isinstance(value, dict):
-        if set(value) == {_ARRAY}:
-            return arrays[value[_ARRAY]]
-        return {key: _with_arrays(item, arrays) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_arrays(item, arrays) for item in value]
-    return value
