@@ -32,7 +32,7 @@ from gradatim.errors import MissingExtraError, SpecError
 
 try:
     from transformers import Trainer, TrainerCallback, TrainingArguments
-    from transformers.trainer_utils import get_last_checkpoint
+    from transformers.trainer import TRAINER_STATE_NAME
 except ImportError:
     raise MissingExtraError(
         "the Trainer's adapter needs transformers and accelerate",
@@ -111,7 +111,6 @@ class WithCurriculum:
         _check_steps(sequence, self.args, self.get_total_train_batch_size(self.args))  # type: ignore[attr-defined]
         _check_loader(self.args)
         if sequence.reads_losses:
-            self._loss_shifts_labels = True  # by which the trainer counts targets
             self._check_losses()
         self.add_callback(_Follow(self))  # type: ignore[attr-defined]
 
@@ -159,17 +158,27 @@ class WithCurriculum:
             RecordError: the checkpoint has no state of a sequence, or it is damaged.
             MismatchError: it has that of another sequence.
         """
-        checkpoint: str | None = resume_from_checkpoint or None  # type: ignore[assignment]
-        if resume_from_checkpoint is True:
-            checkpoint = get_last_checkpoint(self.args.output_dir)  # type: ignore[no-untyped-call]
-            if checkpoint is None:
-                raise SpecError("there is no checkpoint to go on from", where=self.args.output_dir)
-        if checkpoint:
-            self.sequence.load(Path(checkpoint) / STATE_FILE)
+        checkpoint: str | None = None
+        if resume_from_checkpoint:
+            is_named = isinstance(resume_from_checkpoint, str)
+            folder = Path(resume_from_checkpoint) if is_named else self._last_checkpoint()
+            self.sequence.load(folder / STATE_FILE)
+            checkpoint = str(folder)
         else:
             self.sequence.restart()
         self._losses_of_step.clear()
         return super().train(checkpoint, *positional, **named)  # type: ignore[misc]
+
+    def _last_checkpoint(self) -> Path:
+        """The last one that a kill has not left half-written."""
+        output_dir = Path(self.args.output_dir)
+        found = {
+            int(path.parent.name.rpartition("-")[2]): path.parent
+            for path in output_dir.glob(f"checkpoint-*/{TRAINER_STATE_NAME}")
+        }
+        if not found:
+            raise SpecError("there is no checkpoint to go on from", where=str(output_dir))
+        return found[max(found)]
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """As the trainer's; into a checkpoint the state of the sequence goes first."""
@@ -180,7 +189,11 @@ class WithCurriculum:
     def _loss(
         self, outputs: Any, labels: Tensor | None, num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
-        """The mean loss of the next token, as the trainer's own for causal language models."""
+        """The loss of the next token, as the trainer's own for causal language models.
+
+        It is divided by what the trainer counts, as the model's own would be, so that arms with and
+        without it minimise the same. (Of some models it counts the first token of each row too.)
+        """
         if labels is None:
             raise _refusal("train_dataset", "items with `labels`", "none")
         losses, is_target = token_losses(outputs["logits"], labels)
