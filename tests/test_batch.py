@@ -17,6 +17,8 @@ from gradatim.record import tables
 from gradatim.record.read import Record
 from gradatim.record.spec import RunSpec
 from gradatim.study.check import check_before_store
+from gradatim.study.feeding import feeding
+from gradatim.study.passes import passes_by_label
 from gradatim.study.spec import parse_study
 from gradatim.timelines.rate import Rate, rate_factor
 from gradatim.timelines.rate.batch import BatchPieces, BatchSwitch, DropStableRamp, Piece
@@ -142,6 +144,26 @@ def test_what_ran_is_what_was_planned(tmp_path: Path, store: Any) -> None:
         batch_factor = len(of_step) / BATCH_BLOCKS
         expected = rate_factor(spec.recipe.rate, middle) * batch_factor**0.5
         assert peak[step] == pytest.approx(2e-2 * expected)
+
+
+def test_what_was_fed_when_is_told_by_progress(tmp_path: Path, store: Any) -> None:
+    record = train(varying_spec(16), tmp_path, store)
+    rows = feeding([record], store)
+    shares: dict[float, float] = {}
+    for row in rows:
+        shares[row["progress"]] = shares.get(row["progress"], 0) + row["share"]
+    clock = record.spec.clock()
+    assert list(shares) == pytest.approx(
+        [
+            (clock.timeline_progress(k) + clock.timeline_progress(k + 1)) / 2
+            for k in range(clock.num_steps)
+        ]
+    )
+    assert list(shares.values()) == pytest.approx([1.0] * clock.num_steps)
+    passes = passes_by_label(record.spec, store)
+    there = np.bincount(store.bands(5, "train"))
+    num_drawn = sum(passes[f"band {band}"] * there[band] for band in range(1, 6))
+    assert num_drawn == pytest.approx(clock.num_draws)
 
 
 def test_stopped_after_any_step_it_goes_on_to_the_same_bits(tmp_path: Path, store: Any) -> None:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from gradatim.record.read import Record
 from gradatim.train.run import train
 from tiny_runs import TinyStore, files_of, tiny_spec
+from training_child import with_rate
 
 CHILD = Path(__file__).with_name("training_child.py")
 
@@ -67,7 +68,7 @@ def test_two_processes_draw_the_same_blocks_and_learn_the_same(tmp_path: Path) -
     for child in children:
         output_of(child)
     two = Record.read(folder)
-    one = train(tiny_spec(20), tmp_path / "one", TinyStore())  # type: ignore[arg-type]
+    one = train(with_rate(tiny_spec(20)), tmp_path / "one", TinyStore())  # type: ignore[arg-type]
     assert np.array_equal(two.drawn_blocks(), one.drawn_blocks())
     np.testing.assert_allclose(two.block_losses(), one.block_losses(), rtol=2e-3)
     assert two.finish is not None

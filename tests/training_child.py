@@ -27,6 +27,7 @@ import torch
 from numpy.typing import NDArray
 
 from gradatim.errors import GradatimError
+from gradatim.record.spec import RunSpec
 from gradatim.timelines.rate import Rate
 from gradatim.train.run import train
 from tiny_runs import HeldOutLoss, TinyStore, tiny_spec
@@ -41,13 +42,20 @@ RATE = {
 }
 
 
+def with_rate(spec: RunSpec, rate: Mapping[str, Any] = RATE) -> RunSpec:
+    """The same run under another rate, by default one with averages and a batch that widens."""
+    recipe = spec.recipe.model_copy(update={"rate": Rate.model_validate(rate)})
+    return spec.model_copy(update={"recipe": recipe})
+
+
 def run_whole(folder: Path, num_steps: int, rate: Mapping[str, Any] | None = None) -> None:
     store = TinyStore()
-    spec = tiny_spec(
-        num_steps, checkpoint_every_fraction=max(0.02, 1 / num_steps), keep_checkpoints=1
+    spec = with_rate(
+        tiny_spec(
+            num_steps, checkpoint_every_fraction=max(0.02, 1 / num_steps), keep_checkpoints=1
+        ),
+        rate or {},
     )
-    recipe = spec.recipe.model_copy(update={"rate": Rate.model_validate(rate or {})})
-    spec = spec.model_copy(update={"recipe": recipe})
     train(spec, folder, store, evaluate=HeldOutLoss(store))  # type: ignore[arg-type]
 
 
@@ -200,7 +208,7 @@ def main() -> None:
                 fail_in_one(folder / f"{failing} {failure}", failing, failure)
     else:
         store = TinyStore()
-        train(tiny_spec(20), folder, store, evaluate=HeldOutLoss(store))  # type: ignore[arg-type]
+        train(with_rate(tiny_spec(20)), folder, store, evaluate=HeldOutLoss(store))  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":
