@@ -327,11 +327,11 @@ def test_no_checkpoint_holds_weights_that_are_gone(
 ) -> None:
     update = AdamW.update
 
-    def update_badly(optimizer: AdamW, rate: float) -> torch.Tensor:
+    def update_badly(optimizer: AdamW, rate: float, **more: Any) -> torch.Tensor:
         step = int(optimizer.groups()["updates"]["num_updates"].item()) + 1
         if step == 8:  # a gradient that overflows although the loss was finite
             optimizer.gradient[0] = float("inf")
-        return update(optimizer, rate)
+        return update(optimizer, rate, **more)
 
     monkeypatch.setattr(AdamW, "update", update_badly)
     with pytest.raises(NotFiniteError, match=r"step 8 went wrong.*gradient norm inf.*step 4 is"):
