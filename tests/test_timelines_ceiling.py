@@ -91,6 +91,11 @@ def test_a_root_of_any_power_follows_a_table_worked_out_by_hand(
     assert found == pytest.approx(factors, abs=1e-6)
 
 
+def test_rounding_takes_no_pacing_above_one() -> None:
+    start = math.nextafter(1.0, 0.0)
+    assert all(competence(shape, 0.99, start) <= 1.0 for shape in SHAPES)
+
+
 def test_inverse_quadratic_is_quadratic_turned_about() -> None:
     for u in (0.1, 0.5, 0.8):
         assert competence("inverse_quadratic", u, 0.0) == pytest.approx(1 - (1 - u) ** 2)

@@ -52,14 +52,15 @@ def competence(
     if shape == "root" and power != 2.0:
         start = round(start_fraction**power, POWER_DECIMALS)
         risen: float = (ramp_progress * (1.0 - start) + start) ** (1.0 / power)
-        return round(max(start_fraction, risen), POWER_DECIMALS)
+        return round(min(1.0, max(start_fraction, risen)), POWER_DECIMALS)
     if shape == "root":
         start = start_fraction * start_fraction
         return math.sqrt(ramp_progress * (1.0 - start) + start)
     if shape == "quadratic":
         return _squared_rise(ramp_progress, start_fraction)
     if shape == "inverse_quadratic":
-        return 1.0 + start_fraction - _squared_rise(1.0 - ramp_progress, start_fraction)
+        turned = _squared_rise(1.0 - ramp_progress, start_fraction)
+        return min(1.0, 1.0 + start_fraction - turned)
     if shape == "linear":
         return ramp_progress * (1.0 - start_fraction) + start_fraction
     return start_fraction

@@ -87,10 +87,8 @@ class Selection(Method):
         return {name: self.with_control(name) for name in CONTROLS if self.control is None}
 
     def check(self, table: BlockTable) -> None:
-        """Refuse a column that prefers nothing, and a choice that leaves nothing."""
-        values = table.difficulty(self.metric)
-        check_varies(values, self.metric)
-        num_kept(self, values)
+        """Refuse a column that prefers nothing; `make` refuses a choice that leaves nothing."""
+        check_varies(table.difficulty(self.metric), self.metric)
 
     def make(self, table: BlockTable, *, num_draws: int, seed: int | str) -> PoolOrder:
         """One pool: the kept blocks, and from `until` on all."""
