@@ -110,8 +110,8 @@ def repetition_remarks(passes: Passes, arms: Sequence[str], rungs: Sequence[str]
         rung = rungs[across_arms.index((ratio, label, ends))]
         yield (
             f"Arms differ in how often they repeat text: at rung {rung}, {label} is read {ends}. "
-            "What is found may be the work of repetition; sample: budget, or stages with equal "
-            "passes, would leave the order alone."
+            "What is found may be the work of repetition; with sample: budget every arm reads the "
+            "same blocks equally often."
         )
     across_rungs = [
         _widest({f"at {rung}": passes.get((rung, arm), {}) for rung in rungs}) for arm in arms
