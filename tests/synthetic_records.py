@@ -17,9 +17,10 @@ NUM_STEPS = 100
 
 def run_spec(arm: str = "uniform", rung: str = "20k", seed: int = 0, **changes: Any) -> RunSpec:
     method, _, kind = arm.rpartition("-")
-    data: dict[str, Any] = {"kind": "uniform" if arm == "uniform" else "ceiling"}
+    kinds = {"uniform": "uniform", "odm": "bandit"}
+    data: dict[str, Any] = {"kind": kinds.get(arm.partition("-")[0], "ceiling")}
     operation: dict[str, Any] = {"arm": arm}
-    if method and kind in ("shuffled", "reversed"):
+    if method and kind in ("shuffled", "reversed", "static"):
         data["control"] = kind
         operation["control"] = {"of": method, "kind": kind}
     width = WIDTHS[rung]

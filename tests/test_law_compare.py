@@ -75,6 +75,13 @@ def test_rungs_come_in_order_of_size_and_controls_after_their_method() -> None:
     assert found(comparison, "ceiling-reversed").adjusted_p_value is None
 
 
+def test_a_control_of_a_method_s_own_kind_is_told_by_what_it_lacks() -> None:
+    comparison = compare(make_study({"odm": -0.03, "odm-static": 0.0, "odm-shuffled": 0.0}))
+    assert [arm.control for arm in comparison.controls("odm")] == ["shuffled", "static"]
+    assert "Its static control did worse" in comparison.headline
+    assert "so the change of the weights has a part in it" in comparison.headline
+
+
 def test_rungs_of_one_budget_come_in_order_of_size_too() -> None:
     rungs = ("1m", "20k", "100k")
     records = [make_record(run_spec("uniform", r, budget_flops=1e9), decaying(2.0)) for r in rungs]

@@ -102,9 +102,9 @@ def passes_table(comparison: Comparison, tables: Tables, arms: Arms) -> Table | 
     groups: dict[str, list[list[str]]] = {}
     for rung in comparison.rungs:
         for arm in arms.names:
-            of_arm = {row["label"]: row["passes"] for row in where(found, rung=rung, arm=arm)}
-            if of_arm:
-                cells = [f"{of_arm[x]:.2g}" if x in of_arm else MISSING for x in labels]
+            read = {row["label"]: row["passes"] for row in where(found, rung=rung, arm=arm)}
+            if read:
+                cells = [f"{read[x]:.2g}" if x in read else MISSING for x in labels]
                 groups.setdefault(f"Rung {rung}", []).append([arm, *cells])
     titles = [label.replace("/", " ") for label in labels]
     heads = [*columns("arm", "Arm"), *columns("number", *titles)]
