@@ -60,12 +60,10 @@ def weights(records: Sequence[Record]) -> Rows:
 
 def weights_proof(comparison: Comparison, tables: Tables, arms: Arms) -> dict[str, Any] | None:
     """A figure of the weights for every online mixture whose weights moved, at the largest rung."""
-    moved = [
-        row
-        for row in tables["weights"]
-        if len({r["progress"] for r in where(tables["weights"], arm=row["arm"], rung=row["rung"])})
-        > 1
-    ]
+    changes: dict[tuple[str, str], set[float]] = {}
+    for row in tables["weights"]:
+        changes.setdefault((row["rung"], row["arm"]), set()).add(row["progress"])
+    moved = [row for row in tables["weights"] if len(changes[row["rung"], row["arm"]]) > 1]
     if not moved:
         return None
     largest = next(rung for rung in comparison.rungs[::-1] if where(moved, rung=rung))
