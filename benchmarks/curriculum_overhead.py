@@ -4,8 +4,8 @@
 
 The contestants prepare batches in turns (A B A B): plain is a numpy permutation cut into batches
 and read from the memory map; the others draw from a curriculum, read the same way, and report
-losses back. The difference is set against the time of a training step, measured here too: below
-1 % is wanted.
+losses back; of phases the rankings are in it. The difference is set against the time of a training
+step, measured here too: below 1 % is wanted.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import torch
 from gradatim.blocks.store import Store
 from gradatim.timelines.data.ceiling import Ceiling
 from gradatim.timelines.data.kinds import DataTimeline, make_curriculum
+from gradatim.timelines.data.phases import Phases
 from gradatim.timelines.data.stages import Stages
 from gradatim.timelines.data.uniform import Uniform
 from gradatim.train.order import block_table
@@ -36,6 +37,7 @@ CURRICULA: dict[str, DataTimeline] = {
     "uniform": Uniform(),
     "ceiling": Ceiling(),
     "ceiling, sample budget": Ceiling(sample="budget"),
+    "phases": Phases.model_validate({"phases": "lfr_fitted"}),
     "stages": Stages.model_validate(
         {
             "stages": [

@@ -55,6 +55,16 @@ class HeldOutSet:
             if self.num_bytes[mask].sum() > 0
         }
 
+    def mean_losses(self, nats: NDArray[np.float64]) -> list[float]:
+        """Mean nats a counted target of the blocks inside the distribution, as training has it.
+
+        Args:
+            nats: [num_blocks] summed over the counted targets of a block.
+        """
+        num_targets = (self.tokens[:, 1:] != self.separator_id).sum(axis=1).clip(min=1)
+        means: list[float] = np.round(nats / num_targets, 4)[self.slices["all"]].tolist()
+        return means
+
     def by_block(self, nats: NDArray[np.float64]) -> dict[str, Any]:
         """The same before it is summed, for whoever asks how much the choice of text matters.
 

@@ -49,7 +49,8 @@ class Evaluator:
     def __call__(self, network: Network, progress: float) -> list[dict[str, Any]]:
         """The events of this point: one `evaluate`, and at the end a `sample` a prompt.
 
-        The last `evaluate` has the loss of every block beside the sums (`HeldOutSet.by_block`).
+        Every `evaluate` has the mean loss of each held-out block, so that it can be seen how text
+        fares that is not trained on; the last has more of every block (`HeldOutSet.by_block`).
 
         Args:
             network: the network as it is now; left in the mode it was in.
@@ -61,6 +62,7 @@ class Evaluator:
         event: dict[str, Any] = {
             "event": "evaluate",
             "bits_per_byte": self._held_out.bits_per_byte(nats),
+            "held_out_losses": self._held_out.mean_losses(nats),
         }
         if progress >= 1.0:
             event["blocks"] = self._held_out.by_block(nats)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,11 +13,12 @@ from gradatim.law.comparison import UNITS, Comparison
 from gradatim.law.fit import LawFit
 from gradatim.law.slices import SLICE_KINDS
 from gradatim.record.read import Record
+from gradatim.record.visits import KINDS
 from gradatim.report.crossing import crossing_results, interaction_rows, joined
 from gradatim.report.html import resource, write_page
 from gradatim.report.mixtures import passes, passes_table, weights, weights_proof
 from gradatim.report.palette import Arms, arms_of, colour_rules, slice_colours
-from gradatim.report.parts import Figure
+from gradatim.report.parts import Figure, Rows
 from gradatim.report.proofs import feeding_proof, ledger_proof
 from gradatim.report.reproduce import reproduction, samples
 from gradatim.report.results import (
@@ -31,6 +32,7 @@ from gradatim.report.results import (
     task_results,
 )
 from gradatim.report.tables import natural, study_tables
+from gradatim.report.visits import visit_results
 from gradatim.report.wording import count, data_size, duration, flops, number, percent
 
 
@@ -42,7 +44,8 @@ def report(
     laws: Sequence[LawFit],
     title: str | None = None,
     study_yaml: str | None = None,
-    feeding: Sequence[dict[str, Any]] = (),
+    feeding: Rows = (),
+    visits: Mapping[str, Rows] | None = None,
 ) -> Path:
     """Write the page to `path`, and its numbers to the folder `<stem>-data` beside it.
 
@@ -54,6 +57,8 @@ def report(
         title: the study's question or name.
         study_yaml: the study file, shown for reproduction.
         feeding: rows of arm, rung, progress, label, share: what was drawn when.
+        visits: what was learned and forgotten, where blocks were read more than twice: rows of
+            `visits`, `visit_kinds` and `visit_labels`, as `study.visiting` gives them.
 
     Returns:
         The path written; the same arguments give the same bytes.
@@ -72,13 +77,15 @@ def report(
         **joined([(view["schedule"], view["tables"]) for view in views]),
         "passes": passes(of_first),
         "weights": weights(of_first),
+        **(visits or {}),
     }
+    told = visit_results(tables, arms)
     if comparison.interactions:
         tables["interactions"] = interaction_rows(comparison)
     if comparison.averages:
         tables["averages"] = [found.model_dump() for found in comparison.averages]
     drawn = [len({row["label"] for row in rows}) for rows in (feeding, tables["weights"])]
-    slices = slice_colours(max(drawn))
+    slices = slice_colours(max(*drawn, len(KINDS) if told else 0))
     colours = colour_rules(arm=[style.colours for style in arms.styles], slice=slices)
     return write_page(
         Path(path),
@@ -102,6 +109,7 @@ def report(
             "feeding": feeding_proof(records, comparison, tables, arms),
             "weights": weights_proof(comparison, tables, arms),
             "passes": passes_table(comparison, tables, arms),
+            "visits": told,
             "ledger": ledger_proof(comparison, tables, arms),
             "samples": samples(records, comparison, arms),
             "reproduce": reproduction(records, comparison, study_yaml),

@@ -187,6 +187,7 @@ def report(folder: Path | str, path: Path | str | None = None) -> Path:
     from gradatim.study.feeding import feeding
     from gradatim.study.folder import StudyIndex, read_study, read_study_file
     from gradatim.study.single import open_store
+    from gradatim.study.visiting import visiting
 
     folder = Path(folder)
     index = StudyIndex.read(folder)
@@ -202,6 +203,7 @@ def report(folder: Path | str, path: Path | str | None = None) -> Path:
         title=index.question or index.name,
         study_yaml=read_study_file(folder),
         feeding=feeding(records, store),
+        visits=visiting(records, store),
     )
     data = page.with_name(f"{page.stem}-data")
     write_whole(data / "comparison.json", comparison.to_json())
