@@ -237,11 +237,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--studies", type=int, default=2000)
+    parser.add_argument("--only", help="rows of this group alone")
     options = parser.parse_args()
     print("| | measured | wanted | studies |\n| --- | --- | --- | --- |")
     started = time.monotonic()
     group = ""
     for row in rows():
+        if options.only not in (None, row.group):
+            continue
         if row.group != group:
             group = row.group
             print(f"| **{group}** | | | |")

@@ -89,7 +89,7 @@ def plan_sentences(planned: StudyPlan) -> list[str]:
 
 
 def _plan_row(run: PlannedRun) -> tuple[str, ...]:
-    arm = cell_name(run.arm, run.schedule)
+    arm = cell_name(run.arm, run.schedule) + (", search" if run.is_search else "")
     arm = arm if run.budget_multiple == 1 else f"{arm} x{run.budget_multiple:g}"
     return (
         *(run.rung, arm, str(run.num_seeds), count(run.num_parameters)),

@@ -15,12 +15,13 @@ from gradatim.clock import Clock, lay_out
 from gradatim.compute import Shape
 from gradatim.errors import RecordError, check_version
 from gradatim.files import hash_json, write_whole
-from gradatim.recipe import Recipe, ScoresReference, Scoring, scoring_costs
+from gradatim.recipe import Costs, Recipe, ScoresReference, Scoring, scoring_costs
 from gradatim.record.lines import REMEDY
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 SPEC = "spec.yaml"
+TUNING = "tuning"  # the ledger's account of what a search for settings cost; noted, never charged
 SCHEMA_VERSION = 2
 """Of the run folder: its specification, segments, events and checkpoints."""
 
@@ -92,6 +93,7 @@ class Operation(_Spec):
             baseline alone that tell what more compute buys.
         schedule: name of the rate schedule it is trained under, where its study has several.
         is_tuned: whether the arm has its own best rate here, not the study's.
+        tuning_flops: spent on the search for that rate, which the ledger notes.
         checkpoint_every_fraction: of the run's FLOPs.
         checkpoint_every_minutes: and at least so often; None is by FLOPs alone.
         keep_checkpoints: how many of the last stay.
@@ -103,6 +105,7 @@ class Operation(_Spec):
     budget_multiple: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     schedule: str | None = None
     is_tuned: bool = False
+    tuning_flops: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     checkpoint_every_fraction: float = Field(default=0.1, ge=1e-4, le=1)
     checkpoint_every_minutes: float | None = Field(default=10.0, gt=0, allow_inf_nan=False)
     keep_checkpoints: int = Field(default=2, ge=1)
@@ -157,8 +160,14 @@ class RunSpec(_Spec):
             self.shape,
             budget_flops=self.budget_flops,
             batch_blocks=self.batch_blocks,
-            costs=scoring_costs(self.store.scores, self.scoring),
+            costs=self._costs(),
         )
+
+    def _costs(self) -> Costs:
+        costs = scoring_costs(self.store.scores, self.scoring)
+        if not self.operation.tuning_flops:
+            return costs
+        return Costs(costs.charged, {**costs.noted, TUNING: round(self.operation.tuning_flops)})
 
 
 def run_id(spec: RunSpec) -> str:

@@ -3,6 +3,8 @@
 study.yaml                         the study as it was asked, under a line with its checksum
 study.json                         the runs expected of it: where each lies, why it failed if it did
 lock                               held by the process that runs the study
+tuning.json                        what a search for every arm's best settings chose
+tuning/                            that search, a study's folder like this one
 store/                             the block store, if the study built one
 runs/<arm>-<rung>-s<seed>-<id>/    records; the names are for people, the index says which is which;
                                    <arm>-<schedule>-<rung> where the study has schedules

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -28,6 +28,7 @@ from gradatim.study.execute import ONE_THREAD_PARAMETERS, machine_slots
 from gradatim.study.passes import ALIKE, most_passes, passes_by_label, repetition_remarks
 from gradatim.study.spec import StudySpec
 from gradatim.study.timing import Pace, paces
+from gradatim.study.tuning import search
 
 SAMPLE_TOKENS = 60
 """As long as `evaluate.samples` writes."""
@@ -59,6 +60,8 @@ class PlannedRun:
     Attributes:
         budget_multiple: other than 1 for the baseline's runs on another budget than the arms'.
         schedule: of the rate, where the study has several.
+        is_search: whether they are the trials of a search for the arm's best settings; `num_seeds`
+            is how many.
         num_parameters: all of them, tied embeddings once.
         num_matmul_parameters: those in matrix products, the N of the laws.
         flops: charged by the end: the budget without the part of a step it leaves.
@@ -90,6 +93,7 @@ class PlannedRun:
     seconds: float
     evaluation_seconds: float
     schedule: str | None = None
+    is_search: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,7 @@ def plan(
         runs = spec.runs(store)
     else:
         runs = spec.runs_before_store(vocab_size=vocab_size, context_tokens=block_tokens)
-    runs = [run for run in runs if run.seed == spec.seeds[0]]
+    all_runs, runs = runs, [run for run in runs if run.seed == spec.seeds[0]]
     clocks = [_clock(run) for run in runs]
     shapes: dict[Shape, RunSpec] = {}
     for run, clock in zip(runs, clocks, strict=True):
@@ -166,10 +170,16 @@ def plan(
         _planned(run, clock, pace_of, tokens_at, num_blocks, len(spec.seeds), store)
         for run, clock in zip(runs, clocks, strict=True)
     )
+    if spec.tune is not None:
+        for (_, _, arm), trials in search(spec.tune, all_runs).items():
+            run, num_trials = trials[0], len(trials)
+            cost = _planned(run, _clock(run), pace_of, tokens_at, num_blocks, num_trials, store)
+            planned = (*planned, replace(cost, arm=arm, is_search=True))
     slots, _num_threads = machine_slots()
     built = 0.0 if spec.store is None or store is not None else _build_seconds(spec.store)
-    remarks = (*_pace_remarks(pace_of), *_memory_remarks(planned, slots), *_passes_remarks(planned))
-    return StudyPlan(spec.name, planned, slots, built, remarks)
+    remarks = [*_pace_remarks(pace_of), *_memory_remarks(planned, slots)]
+    remarks += [*_passes_remarks(planned), *_search_remarks(planned)]
+    return StudyPlan(spec.name, planned, slots, built, tuple(remarks))
 
 
 def _clock(run: RunSpec) -> Clock:
@@ -311,11 +321,25 @@ def _memory_remarks(runs: Sequence[PlannedRun], num_processes: int) -> list[str]
     return found
 
 
+def _search_remarks(runs: Sequence[PlannedRun]) -> list[str]:
+    """What may come after a search, which nobody knows before."""
+    if not any(run.is_search for run in runs):
+        return []
+    own = [run for run in runs if not run.is_search and run.budget_multiple == 1]
+    num_runs = sum(run.num_seeds for run in own)
+    spent = sum(run.num_seeds * run.flops for run in own)
+    return [
+        "Arms whose best settings turn out to be other than the study's are trained under these "
+        f"too: at most {num_runs} runs and {spent:.3g} FLOPs more."
+    ]
+
+
 def _passes_remarks(runs: Sequence[PlannedRun]) -> list[str]:
     """How often text is read, and a warning where that is very often or unequal."""
     if any(run.passes is None for run in runs):
         return ["How often the training text is read can be told once the store is built."]
-    runs = [run for run in runs if run.schedule == runs[0].schedule]  # all schedules read alike
+    first = runs[0].schedule  # all schedules read alike
+    runs = [run for run in runs if run.schedule == first and not run.is_search]
     rungs = list(dict.fromkeys(run.rung for run in runs))
     found: dict[str, list[str]] = {}
     warned: list[str] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from gradatim.blocks.store import Store
 from gradatim.errors import RecordError
 from gradatim.files import lock_holder, locked
 from gradatim.record.read import Record, is_finished
-from gradatim.record.spec import read_spec, run_id, write_spec
+from gradatim.record.spec import SPEC, TUNING, RunSpec, read_spec, run_id, write_spec
+from gradatim.record.tuning import Choice, write_choices
 from gradatim.study.check import check_on_store
 from gradatim.study.execute import Job, JobEvent, run_locally
 from gradatim.study.folder import (
@@ -29,6 +30,9 @@ from gradatim.study.folder import (
 from gradatim.study.progress import StudyProgress
 from gradatim.study.spec import StudySpec
 from gradatim.study.status import ProgressNotes
+from gradatim.study.tuning import choices, search, tuned_runs
+
+RunAll = Callable[[Sequence[Job], Callable[[JobEvent], None]], None]
 
 LEFTOVER_SECONDS = 60.0
 """The longest step of a run whose study was killed: after it, its process ends."""
@@ -82,24 +86,56 @@ def run_study(
     check_on_store(spec, store)
     runs = spec.runs(store)
     with study_lock(folder):
-        there = run_folders(folder)
-        jobs = [
-            Job(run, there.get(run_id(run)) or folder / RUNS / folder_name(run)) for run in runs
-        ]
-        index = StudyIndex.of(spec.name, spec.question, [(job.spec, job.folder) for job in jobs])
+        run_all = partial(run_locally, num_processes=num_processes, num_threads=num_threads)
+        index, jobs = _jobs(spec.name, spec.question, runs, folder)
         check_same_study(index, folder)
         write_study_file(folder, spec.to_yaml())
         index.write(folder)
-        run_all = partial(run_locally, num_processes=num_processes, num_threads=num_threads)
-        return _run(index, jobs, folder, run_all, console)
+        if spec.tune is None:
+            return _run(index, jobs, folder, run_all, console)
+        found, failures = _search(spec, runs, folder, run_all, console)
+        index, jobs = _jobs(spec.name, spec.question, [*runs, *tuned_runs(runs, found)], folder)
+        index.write(folder)
+        result = _run(index, jobs, folder, run_all, console)
+        return replace(result, failures=(*failures, *result.failures))
+
+
+def _jobs(
+    name: str, question: str | None, runs: Sequence[RunSpec], folder: Path
+) -> tuple[StudyIndex, list[Job]]:
+    """The index of runs, each in the folder where it lies already or will lie."""
+    there = run_folders(folder)
+    jobs = [Job(run, there.get(run_id(run)) or folder / RUNS / folder_name(run)) for run in runs]
+    return StudyIndex.of(name, question, [(job.spec, job.folder) for job in jobs]), jobs
+
+
+def _search(
+    spec: StudySpec, runs: Sequence[RunSpec], folder: Path, run_all: RunAll, console: Console
+) -> tuple[list[Choice], tuple[str, ...]]:
+    """Every arm's best settings, searched in a study's folder inside the study's.
+
+    An arm of which a trial failed has none; but a loss that is not finite is a result.
+    """
+    assert spec.tune is not None
+    searched, inside = search(spec.tune, runs), folder / TUNING
+    trials = [trial for of_cell in searched.values() for trial in of_cell]
+    index, jobs = _jobs(f"{spec.name}-{TUNING}", spec.question, trials, inside)
+    index.write(inside)
+    failures = _run(index, jobs, inside, run_all, console).failures
+    ended = {}
+    for job in jobs:
+        if (job.folder / SPEC).exists():
+            record = Record.read(job.folder)
+            if record.is_finished or record.events("not_finite"):
+                ended[job.id] = record
+    found = choices(searched, ended, runs)
+    write_choices(folder, found)
+    diverged = {str(job) for job in jobs if job.id in ended and not ended[job.id].is_finished}
+    return found, tuple(f for f in failures if f.partition(": ")[0] not in diverged)
 
 
 def _run(
-    index: StudyIndex,
-    jobs: Sequence[Job],
-    folder: Path,
-    run_all: Callable[[Sequence[Job], Callable[[JobEvent], None]], None],
-    console: Console,
+    index: StudyIndex, jobs: Sequence[Job], folder: Path, run_all: RunAll, console: Console
 ) -> StudyResult:
     waiting = [job for job in jobs if not is_finished(job.folder)]
     wait_for_leftovers(waiting, console)

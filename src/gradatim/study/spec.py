@@ -51,6 +51,7 @@ from gradatim.study.arms import (
     planned_arms,
 )
 from gradatim.study.rungs import NAME, OwnRung, RungEntry
+from gradatim.study.tuning import TuneSpec
 from gradatim.timelines.rate import Rate
 from gradatim.train.device import kind_and_format
 from gradatim.train.identity import store_reference
@@ -114,6 +115,7 @@ class StudySpec(BaseModel):
         schedules: name to a rate; every arm is trained under each, and no recipe has a rate then.
         optimizer: of every run.
         evaluation: what is measured, and how often.
+        tune: a search for every arm's own best settings; arms are then trained under these too.
         checkpoint_every_fraction: of a run's FLOPs.
         checkpoint_every_minutes: and at least so often; null is by FLOPs alone.
         keep_checkpoints_at: points of progress whose checkpoints stay for good.
@@ -143,6 +145,7 @@ class StudySpec(BaseModel):
     schedules: dict[str, Rate] = Field(default_factory=dict)
     optimizer: OptimizerSpec = OptimizerSpec()
     evaluation: EvaluationSpec = EvaluationSpec()
+    tune: TuneSpec | None = None
     checkpoint_every_fraction: float = Field(default=0.1, ge=1e-4, le=1)
     checkpoint_every_minutes: float | None = Field(default=10.0, gt=0, allow_inf_nan=False)
     keep_checkpoints_at: tuple[Annotated[float, Field(gt=0, le=1)], ...] = ()
@@ -192,6 +195,12 @@ class StudySpec(BaseModel):
         if any(not name.strip() for name in arms):
             raise ValueError("an arm needs a name")
         return arms
+
+    @model_validator(mode="after")
+    def _trials_apart(self) -> StudySpec:
+        if self.tune is not None and self.tune.seed in self.seeds:
+            raise ValueError(f"tune.seed: {self.tune.seed} is a seed of the study; give another")
+        return self
 
     @field_validator("schedules")
     @classmethod
