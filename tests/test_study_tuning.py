@@ -156,29 +156,21 @@ def test_the_study_trains_under_what_the_search_chose(world_store: Store, tmp_pa
     assert "ceiling at rate 0.02, weight decay 0.1, rung 10k, seed 1" in names
 
 
-CHILD = """
-import sys
-from pathlib import Path
-from gradatim.blocks.store import Store
-from gradatim.study.run import run_study
-from gradatim.study.spec import load_study
-spec = load_study(sys.argv[1])
-run_study(spec, Store.open(Path(spec.store_path)), Path(sys.argv[2]), num_processes=1)
-"""
-
-
 def test_killed_in_the_search_the_same_command_goes_on(world_store: Store, tmp_path: Path) -> None:
     spec = tuned_study(world_store, tune={"rate": [0.02, 1e-5], "budget_fraction": 0.5})
     file, killed, whole = tmp_path / "study.yaml", tmp_path / "killed", tmp_path / "whole"
     file.write_text(spec.to_yaml(), encoding="utf-8")
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(file), str(killed)], start_new_session=True
+    command = [sys.executable, "-m", "gradatim", "study", str(file), "--out", str(killed)]
+    process = subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    first = killed / "tuning" / "runs"
-    while child.poll() is None and not list(first.glob("*/spec.yaml")):
-        time.sleep(0.02)
-    os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+    deadline = time.monotonic() + 90
+    while not list(killed.glob("tuning/runs/*/checkpoints/latest")):
+        assert time.monotonic() < deadline, "no checkpoint came"
+        assert process.poll() is None, "the study ended before it was killed"
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
     assert not (killed / TUNING_FILE).exists()
     again, plain = (run_study(spec, world_store, folder) for folder in (killed, whole))
     assert read_choices(killed) == read_choices(whole)

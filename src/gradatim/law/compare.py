@@ -9,7 +9,7 @@ baseline, are not claims and corrected for nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gradatim.errors import FitError
 from gradatim.law.claims import Claim, adjusted_p_values, causes_of, corrected, p_values_of
@@ -37,8 +37,10 @@ from gradatim.law.results import (
     rungs_by_size,
     same_blocks,
 )
+from gradatim.law.tuning import tuned_runs, tuning_sentences
 from gradatim.law.wording import answer, findings
 from gradatim.record.read import Record
+from gradatim.record.tuning import Choice
 
 __all__ = ["Comparison", "compare"]
 
@@ -52,6 +54,7 @@ def compare(
     missing: Sequence[str] = (),
     weights: str | None = None,
     schedules: Sequence[str] = (),
+    choices: Sequence[Choice] = (),
 ) -> Comparison:
     """Compare every arm with the baseline, and every method with its own controls.
 
@@ -70,17 +73,20 @@ def compare(
         weights: which weights are judged, `weights` or the name of an average; by default those
             that each run hands out at its end.
         schedules: of the rate, in their order; by default that of the records.
+        choices: every arm's own best settings, where they were searched.
 
     Raises:
         FitError: no finished run of the baseline, or none that measured what is asked for.
         MismatchError: runs differ in more than arm, seed and recipe, or in the compute charged.
         RecordError: a run was not evaluated at its end, or has no such average of the weights.
     """
-    records, main = list(records), (measure, name)
+    every, main = list(records), (measure, name)
+    records = [record for record in every if not record.spec.operation.is_tuned]
     parts = {
         schedule: _Part.of(of_schedule, schedule, baseline, main, weights)
         for schedule, of_schedule in by_schedule(records, schedules).items()
     }
+    tuned = {schedule: _tuned(part, every, choices, weights) for schedule, part in parts.items()}
     first, *others = parts.values()
     for other in others:
         require_crossed(first.runs.results, other.runs.results)
@@ -92,8 +98,15 @@ def compare(
         main,
     )
     adjusted = _adjusted(parts, crossed, baseline, main)
+    tuned_adjusted = _adjusted(tuned, [], baseline, main)
     comparison, *rest = (
-        part.comparison(adjusted, baseline, main, len(parts)) for part in parts.values()
+        part.comparison(adjusted, baseline, main, len(parts)).model_copy(
+            update={
+                "tuned": tuned[schedule].corrected(tuned_adjusted, baseline, main),
+                "choices": tuple(each for each in choices if each.schedule == schedule),
+            }
+        )
+        for schedule, part in parts.items()
     )
     absent = [
         clause
@@ -119,7 +132,32 @@ def compare(
     return comparison.model_copy(update={"crossing": tuple(crossing_sentences(comparison))})
 
 
+def _tuned(
+    part: _Part, records: Sequence[Record], choices: Sequence[Choice], weights: str | None
+) -> _Part:
+    """The same arms under their own best settings; no difference where none were searched."""
+    own = [
+        record
+        for record in records
+        if record.spec.operation.is_tuned and record.spec.operation.schedule == part.schedule
+    ]
+    results, _none, _unfinished = read_results(own, part.runs.baseline, weights)
+    mine = [choice for choice in choices if choice.schedule == part.schedule]
+    runs = tuned_runs(part.runs, results, mine)
+    differences = (
+        [
+            runs.difference(d.arm, d.reference, (d.measure, d.name))
+            for d in part.differences
+            if (d.measure, d.name) == part.main
+        ]
+        if runs
+        else []
+    )
+    return replace(part, differences=differences)
+
+
 def _worded(comparison: Comparison) -> Comparison:
+    comparison = comparison.model_copy(update={"robustness": tuple(tuning_sentences(comparison))})
     comparison = comparison.model_copy(update={"answer": tuple(answer(comparison))})
     return comparison.model_copy(update={"findings": tuple(findings(comparison))})
 
@@ -152,6 +190,7 @@ class _Part:
     """The runs under one schedule, and what they differ by, uncorrected."""
 
     schedule: str | None
+    main: Measured
     runs: PairedRuns
     arms: Sequence[Arm]
     differences: Sequence[Difference]
@@ -189,14 +228,22 @@ class _Part:
             for measured in runs.measured
             for pair in _pairs(arms, baseline)
         ]
-        return cls(schedule, runs, arms, differences, unfinished, doubts)
+        return cls(schedule, main, runs, arms, differences, unfinished, doubts)
+
+    def corrected(
+        self, adjusted: Mapping[Claim, float], baseline: str, main: Measured
+    ) -> tuple[Difference, ...]:
+        """The differences by corrected p-values."""
+        return tuple(
+            corrected(self.differences, adjusted, self.arms, baseline, main, self.schedule)
+        )
 
     def comparison(
         self, adjusted: Mapping[Claim, float], baseline: str, main: Measured, num_schedules: int
     ) -> Comparison:
         """All that is known of these runs but words, and what is missing."""
         runs, arms, schedule = self.runs, self.arms, self.schedule
-        differences = list(corrected(self.differences, adjusted, arms, baseline, main, schedule))
+        differences = self.corrected(adjusted, baseline, main)
         ratios = [
             runs.ratio(d)
             for d in differences
@@ -209,7 +256,7 @@ class _Part:
             arms=tuple(arms),
             rungs=tuple(runs.rungs),
             finals=tuple(runs.finals()),
-            differences=tuple(differences),
+            differences=differences,
             ratios=tuple(ratio for ratio in ratios if ratio is not None),
             noise=tuple(runs.noise(main)),
             wild=runs.wild(main),

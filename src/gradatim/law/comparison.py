@@ -13,6 +13,7 @@ from typing import Any, Literal
 import polars as pl
 
 from gradatim.law.interval import Estimate, Result
+from gradatim.record.tuning import Choice
 
 Verdict = Literal["better", "worse", "not resolved", "cannot be judged"]
 ControlKind = str
@@ -207,6 +208,9 @@ class Comparison(Result):
         interactions: how differences change from the first schedule to the others.
         averages: what the raw weights and their averages ended with, where there are averages.
         crossing: sentences about all schedules together.
+        tuned: differences of the headline measure when each arm has its own best settings.
+        choices: what these are, where they were searched.
+        robustness: sentences about both.
     """
 
     baseline: str
@@ -232,6 +236,9 @@ class Comparison(Result):
     interactions: tuple[Interaction, ...] = ()
     averages: tuple[FinalWeights, ...] = ()
     crossing: tuple[Sentence, ...] = ()
+    tuned: tuple[Difference, ...] = ()
+    choices: tuple[Choice, ...] = ()
+    robustness: tuple[Sentence, ...] = ()
 
     @property
     def by_schedule(self) -> tuple[Comparison, ...]:
@@ -301,7 +308,7 @@ class Comparison(Result):
         told = [
             each.placed(sentence.text)
             for each in self.by_schedule
-            for sentence in (*each.answer, *each.findings)
+            for sentence in (*each.answer, *each.robustness, *each.findings)
         ]
         return [*(sentence.text for sentence in self.crossing), *told]
 

@@ -248,8 +248,29 @@ def require_crossed(first: Mapping[Run, Result], other: Mapping[Run, Result]) ->
                 _require_same(result, first[mate], among, fields)
 
 
+def require_tuned(shared: Mapping[Run, Result], tuned: Mapping[Run, Result]) -> None:
+    """Refuse runs under an arm's own best settings that differ in more than rate and weight decay.
+
+    Raises:
+        MismatchError: naming the two runs and what differs.
+    """
+    at_rung = {run[1]: run for run in shared}
+    of_arm = {run[0]: run for run in shared}
+    for run, result in tuned.items():
+        for fields, mate in (
+            (_fields_but("seed", "recipe", "optimizer"), at_rung.get(run[1])),
+            (("recipe beside the rate",), of_arm.get(run[0])),
+        ):
+            if mate is not None:
+                _require_same(
+                    result, shared[mate], (_named(run, result), _named(mate, shared[mate])), fields
+                )
+
+
 def _named(run: Run, result: Result) -> str:
-    return describe(run, 1.0, result.record.spec.operation.schedule)
+    operation = result.record.spec.operation
+    cell = cell_name(run[0], operation.schedule, is_tuned=operation.is_tuned)
+    return naming.describe(cell, run[1], run[2])
 
 
 @cache

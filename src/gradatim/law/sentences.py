@@ -82,6 +82,24 @@ CROSSED = {
 }
 """Every sentence it can say of several schedules together."""
 
+TUNED = {
+    "tuned_survives": "That `{arm}` is {verdict} than `{reference}` survives when each arm has its "
+    "own best rate: by {gap} then ({interval}).",
+    "tuned_lost": "That `{arm}` is {verdict} than `{reference}` does not survive when each arm has "
+    "its own best rate: the difference is {difference} then ({interval}), and not resolved.",
+    "tuned_turned": "That `{arm}` is {verdict} than `{reference}` turns round when each arm has "
+    "its own best rate: the difference is {difference} then ({interval}).",
+    "tuned_open": "Where each arm has its own best rate, `{arm}` minus `{reference}`, not resolved "
+    "at the study's, is {difference} ({interval}).",
+    "tuned_unjudged": "How `{arm}` stands to `{reference}` when each arm has its own best rate "
+    "cannot be judged.",
+    "tuned_shared": "The study's own rate was the best that was tried for {arms}, so all is "
+    "compared where each arm has its own best rate.",
+    "tuned_edge": "The best {setting} of {listed} is the least or the greatest that was tried: the "
+    "search may have stopped short of it.",
+}
+"""Every sentence it can say of arms under settings of their own."""
+
 CLAIMS = frozenset(
     {"resolved", "better_beaten", "better_superior", "worse_beaten", "worse_superior", "ratio"}
     | {"interaction_more", "interaction_less"}
@@ -90,5 +108,5 @@ CLAIMS = frozenset(
 
 
 def say(key: str, **facts: object) -> Sentence:
-    """A row of either table, filled."""
-    return Sentence(key=key, text=(SENTENCES | CROSSED)[key].format(**facts))
+    """A row of one of the tables, filled."""
+    return Sentence(key=key, text=(SENTENCES | CROSSED | TUNED)[key].format(**facts))

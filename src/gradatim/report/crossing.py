@@ -16,13 +16,16 @@ _COMPARED = [*columns("number", "Difference", "95 % interval"), *columns("verdic
 def crossing_results(comparison: Comparison) -> dict[str, Any] | None:
     """Verdicts by schedule, how differences change, and averages; None where there is neither."""
     is_crossed = bool(comparison.others)
-    if not is_crossed and not comparison.averages:
+    is_tuned = any(each.tuned or each.choices for each in comparison.by_schedule)
+    if not is_crossed and not comparison.averages and not is_tuned:
         return None
     return {
         "first": comparison.schedule,
         "verdicts": _verdicts(comparison) if is_crossed else None,
         "interactions": _interactions(comparison) if is_crossed else None,
         "averages": _averages(comparison) if comparison.averages else None,
+        "tuned": _tuned(comparison) if is_tuned else None,
+        "choices": _choices(comparison) if is_tuned else None,
     }
 
 
@@ -89,6 +92,33 @@ def _averages(comparison: Comparison) -> Table:
             rows.append([arm, *cells, judged[0] if judged else MISSING])
     heads = [*columns("arm", "Arm"), *columns("number", *names), *columns("text", "Judged by")]
     return Table("Weights and their averages", heads, groups)
+
+
+def _tuned(comparison: Comparison) -> Table:
+    """Claims at the study's settings beside the same at every arm's own best ones."""
+    decimals = page_decimals(comparison)
+    groups: dict[str, list[list[str]]] = {}
+    for each in comparison.by_schedule:
+        title = f"Under {each.schedule}" if each.schedule else ""
+        for found in each.tuned:
+            shared = each.difference(found.arm, found.reference)
+            row = [found.arm, found.reference, shared.verdict if shared else MISSING]
+            groups.setdefault(title, []).append([*row, *_cells(found, decimals)])
+    heads = [*columns("arm", "Arm", "against"), *columns("verdict", "At the study's rate")]
+    return Table("When each arm has its own best rate", [*heads, *_COMPARED], groups)
+
+
+def _choices(comparison: Comparison) -> Table:
+    """What the search chose, and whether it lies at the edge of what was tried."""
+    groups: dict[str, list[list[str]]] = {}
+    for choice in (choice for each in comparison.by_schedule for choice in each.choices):
+        title = f"Rung {choice.rung}{f', under {choice.schedule}' if choice.schedule else ''}"
+        at_edge = ", ".join(name.replace("_", " ") for name in choice.at_edge)
+        settings = [f"{choice.rate:g}", f"{choice.weight_decay:g}", at_edge or "none"]
+        own = "the study's" if choice.is_shared else "its own"
+        groups.setdefault(title, []).append([choice.arm, *settings, own])
+    heads = [*columns("arm", "Arm"), *columns("number", "Best rate", "Best weight decay")]
+    return Table("What was best", [*heads, *columns("text", "At an edge", "Settings")], groups)
 
 
 def joined(views: Sequence[tuple[str | None, Tables]]) -> Tables:

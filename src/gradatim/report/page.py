@@ -31,7 +31,7 @@ from gradatim.report.results import (
     slice_figures,
     task_results,
 )
-from gradatim.report.tables import natural, study_tables
+from gradatim.report.tables import natural, study_tables, with_tuned
 from gradatim.report.visits import visit_results
 from gradatim.report.wording import count, data_size, duration, flops, number, percent
 
@@ -68,7 +68,9 @@ def report(
     """
     if not records:
         raise RecordError("no runs to report on", where=str(path), expected="at least one record")
-    every, records = records, [r for r in records if r.spec.operation.budget_multiple == 1]
+    every = records
+    main = [r for r in records if r.spec.operation.budget_multiple == 1]
+    records = [r for r in main if not r.spec.operation.is_tuned]
     arms = arms_of(comparison)
     views = [_view(each, records, laws, feeding, arms) for each in comparison.by_schedule]
     first = views[0]["tables"]
@@ -80,6 +82,8 @@ def report(
         **(visits or {}),
     }
     told = visit_results(tables, arms)
+    if tuned := [r for r in main if r.spec.operation.is_tuned]:
+        tables = {**with_tuned(tables, tuned)}
     if comparison.interactions:
         tables["interactions"] = interaction_rows(comparison)
     if comparison.averages:
@@ -154,7 +158,9 @@ def _laws_of(comparison: Comparison, laws: Sequence[LawFit]) -> list[LawFit]:
 def _answer(records: Sequence[Record], comparison: Comparison) -> dict[str, Any]:
     """The first sentence of the answer large, the others below, then the facts."""
     told = [
-        each.placed(sentence.text) for each in comparison.by_schedule for sentence in each.answer
+        each.placed(sentence.text)
+        for each in comparison.by_schedule
+        for sentence in (*each.answer, *each.robustness)
     ]
     headline, *rest = (*(sentence.text for sentence in comparison.crossing), *told)
     return {

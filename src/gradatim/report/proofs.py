@@ -68,10 +68,10 @@ def _ledger_table(
 
 def _largest_spread(charged: Rows) -> float:
     """The most by which runs of one rung differ in what they were charged, as a share of it."""
-    totals: dict[str, dict[tuple[str | None, str, int], float]] = {}
+    totals: dict[str, dict[tuple[object, ...], float]] = {}
     for row in charged:
         runs = totals.setdefault(row["rung"], {})
-        run = (row.get("schedule"), row["arm"], row["seed"])
+        run = (row.get("schedule"), row["arm"], row["seed"], row.get("is_tuned"))
         runs[run] = runs.get(run, 0) + row["flops"]
     return max(
         (max(runs.values()) - min(runs.values())) * len(runs) / sum(runs.values())

@@ -50,6 +50,19 @@ def study_tables(
     }
 
 
+def with_tuned(tables: Tables, records: Sequence[Record]) -> Tables:
+    """The same with the ledgers and runs of arms under their own best rate, told by `is_tuned`."""
+    more = {"ledger": ledger, "runs": runs}
+    found = dict(tables)
+    for name, rows_of in more.items():
+        found[name] = [row | {"is_tuned": False} for row in tables[name]]
+        for record in records:
+            schedule = record.spec.operation.schedule
+            place: dict[str, Any] = {"schedule": schedule} if schedule else {}
+            found[name] += [place | row | {"is_tuned": True} for row in rows_of([record])]
+    return found
+
+
 def where(rows: Rows, **wanted: object) -> Rows:
     """The rows that have these values."""
     return [row for row in rows if all(row[name] == value for name, value in wanted.items())]

@@ -41,7 +41,8 @@ def feeding(records: Sequence[Record], store: Store) -> list[dict[str, Any]]:
     """
     first: dict[tuple[str, str], Record] = {}
     for record in sorted(records, key=lambda record: record.spec.seed):
-        if record.spec.operation.budget_multiple == 1:
+        operation = record.spec.operation
+        if operation.budget_multiple == 1 and not operation.is_tuned:
             first.setdefault((record.spec.arm, record.spec.rung), record)
     groupings = [by for record in records for by in record.spec.recipe.data.groupings]
     by = groupings[0] if groupings else None

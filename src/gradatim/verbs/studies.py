@@ -145,11 +145,17 @@ def compare(folder: Path | str, *, weights: str | None = None) -> Comparison:
         MismatchError: the runs did not spend the same compute.
     """
     from gradatim.law.compare import compare as compare_records
+    from gradatim.record.tuning import read_choices
     from gradatim.study.folder import StudyIndex, read_study
 
     records, missing = read_study(Path(folder))
-    schedules = StudyIndex.read(Path(folder)).schedules
-    return compare_records(records, missing=missing, weights=weights, schedules=schedules)
+    return compare_records(
+        records,
+        missing=missing,
+        weights=weights,
+        schedules=StudyIndex.read(Path(folder)).schedules,
+        choices=read_choices(Path(folder)),
+    )
 
 
 def fit(folder: Path | str) -> list[LawFit]:
@@ -183,6 +189,7 @@ def report(folder: Path | str, path: Path | str | None = None) -> Path:
     from gradatim.law.compare import compare as compare_records
     from gradatim.law.fit import fit as fit_records
     from gradatim.law.fit import laws_to_json
+    from gradatim.record.tuning import read_choices
     from gradatim.report.page import report as write_report
     from gradatim.study.feeding import feeding
     from gradatim.study.folder import StudyIndex, read_study, read_study_file
@@ -193,7 +200,9 @@ def report(folder: Path | str, path: Path | str | None = None) -> Path:
     index = StudyIndex.read(folder)
     records, missing = read_study(folder)
     store = open_store(records[0].spec)
-    comparison = compare_records(records, missing=missing, schedules=index.schedules)
+    comparison = compare_records(
+        records, missing=missing, schedules=index.schedules, choices=read_choices(folder)
+    )
     laws = fit_records(records)
     page = write_report(
         records,
