@@ -13,7 +13,8 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "gradatim"
 EVERYTHING = {
     "errors", "files", "cores", "numba_cache", "progress", "streams", "settings", "changes",
     "compute", "corpus", "difficulty", "scoring", "blocks", "timelines", "recipe", "clock",
-    "record", "model", "train", "evaluate", "study", "law", "report", "adapters", "verbs", "cli",
+    "record", "model", "train", "evaluate", "study", "recipes", "law", "report", "adapters",
+    "verbs", "cli",
 }  # fmt: skip
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -53,7 +54,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "record",
     },
     "evaluate": {"errors", "files", "compute", "difficulty", "model", "blocks", "corpus"},
-    "study": EVERYTHING - {"law", "report", "adapters", "verbs", "cli"},
+    "study": EVERYTHING - {"recipes", "law", "report", "adapters", "verbs", "cli"},
+    "recipes": {"errors", "settings", "blocks", "compute", "record", "study"},
     "verbs": EVERYTHING - {"adapters", "cli"},
     "cli": EVERYTHING - {"adapters"},
 }

@@ -4,7 +4,7 @@ Results go to standard output, as tables for people or, with `--json`, as JSON f
 progress and errors go to standard error. Exit codes are those of `gradatim.errors`.
 """
 
-from gradatim.cli import running, scores, stores, studies
+from gradatim.cli import recipes, running, scores, stores, studies
 from gradatim.cli.app import app, main
 
-__all__ = ["app", "main", "running", "scores", "stores", "studies"]
+__all__ = ["app", "main", "recipes", "running", "scores", "stores", "studies"]

@@ -36,15 +36,26 @@ Weights = Annotated[
 
 
 @app.command()
-@app.command()
 def train(
     store: Annotated[Path, typer.Argument(help="A block store.", metavar="STORE")],
-    rung: Annotated[str, typer.Option(help="A rung of the ladder, such as 200k.")],
-    tokens: Annotated[float, typer.Option(help="Budget: FLOPs for this many tokens.")],
     out: Annotated[Path, typer.Option("--out", help="The run folder.")],
-    recipe: Annotated[Path | None, typer.Option(help="YAML of the four timelines.")] = None,
+    rung: Annotated[
+        str | None, typer.Option(help="A rung of the ladder, such as 200k [a study's only one].")
+    ] = None,
+    tokens: Annotated[
+        float | None, typer.Option(help="Budget: FLOPs for this many tokens [a study's own].")
+    ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(help="YAML of the four timelines, or a study to train one arm of."),
+    ] = None,
+    arm: Annotated[
+        str | None, typer.Option(help="Of a study [its only one beside uniform].")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of weights and order.")] = 0,
-    batch_blocks: Annotated[int, typer.Option(help="Blocks in one step.")] = 16,
+    batch_blocks: Annotated[
+        int | None, typer.Option(help="Blocks in one step [a study's, or 16].")
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(help="Of one operation [one, or all for a large network].")
     ] = None,
@@ -61,6 +72,7 @@ def train(
         tokens=tokens,
         folder=out,
         recipe_file=recipe,
+        arm=arm,
         seed=seed,
         batch_blocks=batch_blocks,
         num_threads=threads,

@@ -5,6 +5,7 @@ Stations are imported on demand, so that `gradatim compare` does not wait for to
 """
 
 from gradatim.verbs.check import check
+from gradatim.verbs.recipes import recipe, recipe_cost, recipes
 from gradatim.verbs.running import demo, plan, sight, status, study
 from gradatim.verbs.scores import score, score_blocks, score_report
 from gradatim.verbs.studies import (
@@ -28,6 +29,9 @@ __all__ = [
     "export",
     "fit",
     "plan",
+    "recipe",
+    "recipe_cost",
+    "recipes",
     "report",
     "score",
     "score_blocks",

@@ -53,12 +53,13 @@ def build(
 def train(
     store_path: Path | str,
     *,
-    rung: str,
-    tokens: float,
     folder: Path | str,
+    rung: str | None = None,
+    tokens: float | None = None,
     recipe_file: Path | str | None = None,
+    arm: str | None = None,
     seed: int = 0,
-    batch_blocks: int = 16,
+    batch_blocks: int | None = None,
     num_threads: int | None = None,
     changes: Sequence[str] = (),
     console: Console | None = None,
@@ -67,15 +68,18 @@ def train(
 
     Args:
         store_path: a block store.
-        rung: a name of the ladder (`compute.LADDER`).
-        tokens: the budget, as FLOPs that train this rung on so many tokens.
         folder: the run folder.
-        recipe_file: YAML of the four timelines; uniform, next token, fixed network by default.
+        rung: a name of the ladder (`compute.LADDER`); of a study, one of its rungs, by default its
+            only one.
+        tokens: the budget, as FLOPs that train this rung on so many tokens; by default a study's.
+        recipe_file: YAML of the four timelines; uniform, next token, fixed network by default. Or a
+            study, of which one arm is trained on this store, with all else that it says of a run.
+        arm: of a study, controls included; by default the only one that it gives beside `uniform`.
         seed: of initial weights and block order.
-        batch_blocks: blocks in one step.
+        batch_blocks: blocks in one step; by default a study's, or 16.
         num_threads: of one operation; by default one for a small network, all usable cores for a
             large one.
-        changes: settings laid over the recipe, each `a.b=value`, such as `rate.peak=0.004`.
+        changes: settings laid over the file, each `a.b=value`, such as `rate.peak=0.004`.
         console: shows a progress bar where it is a terminal.
 
     Raises:
@@ -83,39 +87,30 @@ def train(
         StoppedError: by SIGTERM, after a checkpoint; a second SIGTERM ends the process at once.
     """
     from gradatim.blocks.store import Store
-    from gradatim.changes import with_changes
-    from gradatim.compute import rung_shape, training_flops
-    from gradatim.recipe import Recipe
-    from gradatim.record.spec import Operation, RunSpec
     from gradatim.study.execute import Job, JobEvent, suitable_threads
     from gradatim.study.progress import StudyProgress
-    from gradatim.study.single import run
-    from gradatim.train.device import kind_and_format, limited_threads
-    from gradatim.train.identity import store_reference
+    from gradatim.study.single import run, run_of_recipe, run_of_study
+    from gradatim.train.device import limited_threads
     from gradatim.train.stopping import asked_to_stop
 
-    if not 0 < tokens <= MAX_TOKENS:
+    if tokens is not None and not 0 < tokens <= MAX_TOKENS:
         expected = f"a number above 0, at most {MAX_TOKENS:.0e}"
         raise SpecError("is no budget", where="tokens", expected=expected, got=f"{tokens:g}")
     store = Store.open(Path(store_path))
     where = str(recipe_file or "recipe")
     values = read_yaml_file(Path(recipe_file)) if recipe_file else {}
-    recipe = Recipe.parse(with_changes(Recipe, values, changes, where=where), where=where)
-    shape = rung_shape(rung, vocab_size=store.vocab_size, context_tokens=store.block_tokens)
-    device, precision = kind_and_format("auto")
-    settings = {
-        "store": store_reference(store, recipe),
+    asked: dict[str, Any] = {
         "rung": rung,
+        "tokens": tokens,
         "seed": seed,
-        "shape": shape,
-        "recipe": recipe,
-        "budget_flops": tokens * training_flops(shape, shape.context_tokens) / shape.context_tokens,
         "batch_blocks": batch_blocks,
-        "device": device,
-        "precision": precision,
-        "operation": Operation(arm=recipe.data.kind),
     }
-    spec = validated(RunSpec, settings, where="train")
+    if values.keys() & {"arms", "rungs"}:
+        spec = run_of_study(values, store, where=where, arm=arm, changes=changes, **asked)
+    elif arm is not None:
+        raise SpecError("a recipe has no arms; only a study has", where="arm", got=arm)
+    else:
+        spec = run_of_recipe(values, store, where=where, changes=changes, **asked)
     spec.clock()  # a budget that pays for no step is refused here
     job = Job(spec, Path(folder))
     with (

@@ -1,0 +1,1 @@
+"""Recipes that come with gradatim: published methods and ours, each one study file to run."""
