@@ -22,7 +22,7 @@ from small_corpus import write_corpus
 
 VERBS = (
     "demo", "build", "score", "plan", "train", "study", "status", "compare", "fit", "report",
-    "check", "evaluate", "explain", "export",
+    "check", "evaluate", "explain", "export", "recipes",
 )  # fmt: skip
 ROOT = Path(__file__).parents[1]
 

@@ -126,7 +126,7 @@ def commands(text: str) -> Iterator[list[str]]:
         words = shlex.split(line[2:], comments=True)
         while re.fullmatch(r"[A-Z_]+=.*", words[0]):
             words.pop(0)
-        yield words
+        yield words[: words.index(">")] if ">" in words else words
 
 
 def check_command(words: list[str], *, is_whole: bool) -> None:
@@ -140,12 +140,14 @@ def check_command(words: list[str], *, is_whole: bool) -> None:
     elif program != "typer":
         assert program == "gradatim", f"which program is this? {words}"
         assert arguments[0] in COMMANDS, f"no verb {arguments[0]}"
-        verb = COMMANDS[arguments[0]]
+        verb, *arguments = COMMANDS[arguments[0]], *arguments[1:]
+        while arguments and arguments[0] in getattr(verb, "commands", ()):
+            verb, *arguments = verb.commands[arguments[0]], *arguments[1:]
         if is_whole:
-            verb.make_context(arguments[0], arguments[1:])
+            verb.make_context(verb.name, list(arguments))
         known = {name for each in verb.params for name in each.opts} | {"--help"}
         used = {word.partition("=")[0] for word in arguments if word.startswith("--")}
-        assert used <= known, f"{arguments[0]} has no {used - known}"
+        assert used <= known, f"{verb.name} has no {used - known}"
 
 
 def check_script(arguments: list[str]) -> None:

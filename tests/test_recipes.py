@@ -22,6 +22,7 @@ from gradatim.model.network import Network
 from gradatim.recipe import Recipe
 from gradatim.recipes.cost import VOCABULARIES, cost
 from gradatim.recipes.published import PublishedRecipe, published_recipes
+from gradatim.report.wording import count
 from gradatim.settings import read_yaml
 from gradatim.study.arms import BASELINE
 from gradatim.study.check import check_on_store
@@ -79,8 +80,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def small(spec: StudySpec, store: Store) -> tuple[str, ...]:
     """Settings under which a run of this study is over in ten steps of four passes."""
     batch_blocks = -(-4 * len(store.ids(TRAIN)) // NUM_STEPS)
-    (rung,) = list(spec.shapes(vocab_size=2, context_tokens=2).items())[:1]
-    name, shape = rung
+    name, shape = next(iter(spec.shapes(vocab_size=2, context_tokens=2).items()))
     narrow = {
         "name": f"narrow-{name}",
         "family": shape.family,
@@ -111,7 +111,7 @@ def test_the_recipes_asked_for_are_there_and_say_what_they_are() -> None:
 
 
 def test_a_name_that_is_none_is_answered_with_those_there_are() -> None:
-    with pytest.raises(SpecError, match="swa: no such recipe; expected one of asc.*mean saw"):
+    with pytest.raises(SpecError, match=r"swa: no such recipe; expected one of asc.*mean saw"):
         verbs.recipe("swa")
 
 
@@ -223,7 +223,9 @@ def test_train_asks_which_arm_and_rung_of_a_study(store: Store, tmp_path: Path) 
     refused("odm-1b", "rung: the study has none of that name; expected neox-1b", rung="200k")
     with pytest.raises(SpecError, match="arm: a recipe has no arms"):
         verbs.train(store.path, folder=tmp_path, arm="saw", rung="10k", tokens=1000)
-    with pytest.raises(SpecError, match="rung: is missing"):
+    with pytest.raises(SpecError, match="tokens: a recipe alone"):
+        verbs.train(store.path, folder=tmp_path / "run", rung="10k")
+    with pytest.raises(SpecError, match="rung: a recipe alone says nothing of the network"):
         verbs.train(store.path, folder=tmp_path)
     assert not (tmp_path / "run").exists()
 
@@ -248,6 +250,25 @@ def test_settings_beside_a_study_take_the_place_of_its_own(store: Store, tmp_pat
     assert (spec.operation.control.of, spec.operation.control.kind) == ("competence", "shuffled")
     assert record.finish is not None
     assert record.finish["step"] == 3
+
+
+def row_of(recipe: PublishedRecipe) -> str:
+    """Of the table in the documentation."""
+    rungs = verbs.recipe_cost(recipe.name)
+    number = recipe.source.removeprefix("arXiv ")
+    source = "ours" if number == "ours" else f"[{number}](https://arxiv.org/abs/{number})"
+    sizes = ", ".join(count(each.num_parameters) for each in rungs)
+    hours = max(each.device_hours for each in rungs)
+    told = f"{hours:.3g}" if hours > 0.01 else "none"
+    runs = sum(each.num_runs for each in rungs)
+    tokens = count(rungs[0].num_tokens)
+    cells = (f"`{recipe.name}`", recipe.summary, source, sizes, tokens, told, str(runs))
+    return f"| {' | '.join(cells)} |"
+
+
+def test_the_page_has_a_row_for_every_recipe() -> None:
+    lines = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line.startswith("| `")] == list(map(row_of, RECIPES))
 
 
 def test_the_commands_print_them() -> None:

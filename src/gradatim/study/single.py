@@ -97,12 +97,12 @@ def run_of_recipe(
     Raises:
         SpecError: a setting that cannot be meant, or no rung or budget.
     """
-    for name, given in (("rung", rung), ("tokens", tokens)):
-        if given is None:
-            raise SpecError(
-                "is missing", where=name, remedy="Give it, or a study as the recipe, which has one"
-            )
-    assert rung is not None and tokens is not None
+    if rung is None or tokens is None:
+        raise SpecError(
+            "a recipe alone says nothing of the network and the budget",
+            where="rung" if rung is None else "tokens",
+            remedy="Give both, or a study in place of the recipe",
+        )
     recipe = Recipe.parse(with_changes(Recipe, values, changes, where=where), where=where)
     shape = rung_shape(rung, vocab_size=store.vocab_size, context_tokens=store.block_tokens)
     device, precision = kind_and_format("auto")
