@@ -160,8 +160,9 @@ class WithCurriculum:
         """
         checkpoint: str | None = None
         if resume_from_checkpoint:
-            is_named = isinstance(resume_from_checkpoint, str)
-            folder = Path(resume_from_checkpoint) if is_named else self._last_checkpoint()
+            folder = self._last_checkpoint()
+            if isinstance(resume_from_checkpoint, str):
+                folder = Path(resume_from_checkpoint)
             self.sequence.load(folder / STATE_FILE)
             checkpoint = str(folder)
         else:

@@ -104,7 +104,7 @@ def _rung_cost(rung: str, runs: Sequence[RunSpec]) -> RungCost:
         rung=rung,
         num_parameters=num_parameters(run.shape),
         flops=float(clock.budget_flops),
-        num_tokens=clock.num_steps * clock.tokens_per_step,
+        num_tokens=clock.tokens(clock.num_steps),
         num_steps=clock.num_steps,
         memory_bytes=sum(held.values()) + num_averages * num_parameters(run.shape) * WEIGHT_BYTES,
         device_hours=clock.budget_flops / (UTILISATION * H100_FLOPS_PER_SECOND) / 3600,

@@ -53,7 +53,7 @@ def study_tables(
 def with_tuned(tables: Tables, records: Sequence[Record]) -> Tables:
     """The same with the ledgers and runs of arms under their own best rate, told by `is_tuned`."""
     more = {"ledger": ledger, "runs": runs}
-    found = dict(tables)
+    found = {name: list(rows) for name, rows in tables.items()}
     for name, rows_of in more.items():
         found[name] = [row | {"is_tuned": False} for row in tables[name]]
         for record in records:

@@ -149,7 +149,7 @@ def run_of_study(
     Raises:
         SpecError: the study cannot be meant, has no such arm or rung, or several to choose from.
     """
-    own = {"store_path": str(store.path), "seeds": [seed]}
+    own: dict[str, Any] = {"store_path": str(store.path), "seeds": [seed]}
     own |= {} if tokens is None else {"budget": {"tokens": tokens}}
     own |= {} if batch_blocks is None else {"batch_blocks": batch_blocks}
     rest = {name: value for name, value in values.items() if name != "store"}
