@@ -21,10 +21,14 @@ from gradatim.record.spec import EvaluationSpec, OptimizerSpec
 from gradatim.scoring.spec import ScoringSpec
 from gradatim.study.rungs import OwnRung
 from gradatim.study.spec import BudgetSpec, StudySpec
+from gradatim.study.tuning import TuneSpec
 from gradatim.timelines.data.bandit import Bandit
 from gradatim.timelines.data.ceiling import Ceiling
 from gradatim.timelines.data.order import Order
+from gradatim.timelines.data.phase_plan import Phase
+from gradatim.timelines.data.phases import Phases
 from gradatim.timelines.data.selection import Selection
+from gradatim.timelines.data.spacing import Reviews
 from gradatim.timelines.data.stages import Stage, Stages
 from gradatim.timelines.data.uniform import Uniform
 from gradatim.timelines.network import FixedNetwork
@@ -43,11 +47,13 @@ Every setting there is, as files and calls from Python are validated.
 """
 MODELS: dict[str, type[BaseModel]] = {
     "## Study": StudySpec, "### Budget": BudgetSpec, "### Rung of your own": OwnRung,
+    "### Tuning": TuneSpec,
     "### Evaluation": EvaluationSpec, "### Optimizer": OptimizerSpec, "### Who pays": Scoring,
     "## Recipe": Recipe, "### Data: uniform": Uniform, "### Data: ceiling": Ceiling,
     "### Data: order": Order, "### Data: selection": Selection,
     "### Data: stages": Stages, "### Stage": Stage,
-    "### Data: bandit": Bandit, "### Objective: next token": NextToken,
+    "### Data: bandit": Bandit, "### Data: phases": Phases, "### Phase": Phase,
+    "### Reviews": Reviews, "### Objective: next token": NextToken,
     "### Network: fixed": FixedNetwork, "### Rate": Rate,
     "### Average: ema": Ema, "### Average: mean": Mean,
     "### Batch: pieces": BatchPieces, "### Piece": Piece, "### Batch: switch": BatchSwitch,

@@ -87,10 +87,10 @@ class Stepper:
 
     def measured_update(self, rate: float, rate_of_new: float) -> tuple[Tensor, float]:
         """As `update`, and the Euclidean norm of the whole change of the weights."""
-        before = self.state.optimizer.weights.clone()
-        gradient_norm = self.update(rate, rate_of_new)
-        change = before.sub_(self.state.optimizer.weights)
-        return gradient_norm, float(torch.linalg.vector_norm(change))
+        optimizer = self.state.optimizer
+        gradient_norm = optimizer.update(rate, rate_of_new=rate_of_new, measures_change=True)
+        assert optimizer.change_norm is not None
+        return gradient_norm, optimizer.change_norm.item()
 
     def _precision(self) -> AbstractContextManager[Any]:
         if self.dtype == torch.float32:
