@@ -81,8 +81,8 @@ def _runs_table(records: Sequence[Record], comparison: Comparison) -> Table:
     is_crossed = any(record.spec.operation.schedule for record in records)
     for record in records:
         finish = record.finish or {}
-        schedule = record.spec.operation.schedule
-        cells = [record.spec.arm, *([str(schedule)] if is_crossed else []), str(record.spec.seed)]
+        schedule = [record.spec.operation.schedule or ""] if is_crossed else []
+        cells = [record.spec.arm, *schedule, str(record.spec.seed)]
         cells += [run_id(record.spec)]
         cells += [number(finish.get("final_bits_per_byte"), 4), duration(record.seconds)]
         hashes = [finish.get("order_hash") or "unfinished", finish.get("multiset_hash") or ""]

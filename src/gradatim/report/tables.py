@@ -55,11 +55,12 @@ def with_tuned(tables: Tables, records: Sequence[Record]) -> Tables:
     more = {"ledger": ledger, "runs": runs}
     found = {name: list(rows) for name, rows in tables.items()}
     for name, rows_of in more.items():
-        found[name] = [row | {"is_tuned": False} for row in tables[name]]
+        rows = [row | {"is_tuned": False} for row in tables[name]]
         for record in records:
             schedule = record.spec.operation.schedule
             place: dict[str, Any] = {"schedule": schedule} if schedule else {}
-            found[name] += [place | row | {"is_tuned": True} for row in rows_of([record])]
+            rows += [place | row | {"is_tuned": True} for row in rows_of([record])]
+        found[name] = rows
     return found
 
 
