@@ -6,6 +6,11 @@ The contestants prepare batches in turns (A B A B): plain is a numpy permutation
 and read from the memory map; the others draw from a curriculum, read the same way, and report
 losses back; of phases the rankings are in it. The difference is set against the time of a training
 step, measured here too: below 1 % is wanted.
+
+    python benchmarks/curriculum_overhead.py --whole-run --num-blocks 1_000_000
+
+draws and observes four passes over so many blocks, without reading them: uniform beside learn,
+focus and review, whose rankings are then in it, in processor time.
 """
 
 from __future__ import annotations
@@ -23,13 +28,14 @@ import torch
 
 from gradatim.blocks.store import Store
 from gradatim.timelines.data.ceiling import Ceiling
+from gradatim.timelines.data.door import BlockTable
 from gradatim.timelines.data.kinds import DataTimeline, make_curriculum
 from gradatim.timelines.data.phases import Phases
 from gradatim.timelines.data.stages import Stages
 from gradatim.timelines.data.uniform import Uniform
 from gradatim.train.order import block_table
 from random_store import LEVELS, random_store
-from training_traps import BATCH_BLOCKS, in_turns, step_seconds, stepper_of
+from training_traps import BATCH_BLOCKS, clock, in_turns, step_seconds, stepper_of
 
 BLOCK_TOKENS = 256
 VOCAB_SIZE = 2048
@@ -76,6 +82,41 @@ def curriculum_seconds(store: Store, spec: DataTimeline, num_batches: int) -> fl
     return (time.perf_counter() - started) / num_batches
 
 
+def whole_run_seconds(spec: DataTimeline, num_blocks: int) -> float:
+    """Processor seconds a batch of a run of four passes: made, drawn from, observed."""
+    table = BlockTable(np.arange(num_blocks, dtype=np.uint32))
+    losses = np.random.default_rng(0).gamma(4, 1, 1 << 16).astype(np.float32)
+    num_batches = 4 * num_blocks // BATCH_BLOCKS
+    started = clock()
+    curriculum = make_curriculum(spec, table, num_draws=num_batches * BATCH_BLOCKS, seed=0)
+    for batch in range(num_batches):
+        block_ids = curriculum.draw(batch / num_batches, BATCH_BLOCKS)
+        at = batch % 1024 * BATCH_BLOCKS
+        curriculum.observe(block_ids, losses[at : at + BATCH_BLOCKS])
+    return (clock() - started) / num_batches
+
+
+def measure_whole_runs(store: Store, rungs: list[str], num_blocks: int) -> list[dict[str, Any]]:
+    """A row a curriculum: microseconds a batch, and the share of a step of each rung."""
+    specs = {name: CURRICULA[name] for name in ("uniform", "phases")}
+    seconds = in_turns(
+        {name: lambda s=spec: whole_run_seconds(s, num_blocks) for name, spec in specs.items()},  # type: ignore[misc]
+        rounds=2,
+    )
+    steps = {rung: step_seconds(stepper_of(store, rung=rung), store) for rung in rungs}
+    return [
+        {
+            "order": name,
+            "microseconds_per_batch": round(1e6 * found, 1),
+            **{
+                f"percent_of_a_{rung}_step": round(100 * found / step, 3)
+                for rung, step in steps.items()
+            },
+        }
+        for name, found in seconds.items()
+    ]
+
+
 def measure(store: Store, rungs: list[str], num_batches: int) -> list[dict[str, Any]]:
     """A row a contestant: microseconds a batch, and what that adds to a step of each rung."""
     contestants: dict[str, Callable[[], float]] = {
@@ -104,6 +145,7 @@ def main() -> None:
     parser.add_argument("--rungs", nargs="+", default=["20k", "200k", "1m"])
     parser.add_argument("--num-blocks", type=int, default=40_000)
     parser.add_argument("--num-batches", type=int, default=2000)
+    parser.add_argument("--whole-run", action="store_true")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -111,11 +153,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = random_store(
             Path(folder),
-            num_blocks=arguments.num_blocks,
+            num_blocks=2000 if arguments.whole_run else arguments.num_blocks,
             block_tokens=BLOCK_TOKENS,
             vocab_size=VOCAB_SIZE,
         )
-        rows = measure(store, arguments.rungs, arguments.num_batches)
+        if arguments.whole_run:
+            rows = measure_whole_runs(store, arguments.rungs, arguments.num_blocks)
+        else:
+            rows = measure(store, arguments.rungs, arguments.num_batches)
     for row in rows:
         print("  ".join(f"{name}: {value}" for name, value in row.items()))
     if arguments.json:
