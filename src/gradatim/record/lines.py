@@ -37,7 +37,6 @@ class _Line(BaseModel):
 
     event: str | None = None
     segment: int | None = None
-    weights: str | None = None
     step: int | None = None
     tokens: int | None = None
     progress: float | None = None
@@ -73,6 +72,7 @@ class _Blocks(BaseModel):
 
 
 class _Evaluation(_Line):
+    weights: str | None = None  # whose; those of a mixture, in events of kind `data`, are numbers
     tokens: int
     flops: float
     bits_per_byte: _Numbers
