@@ -259,7 +259,7 @@ def row_of(recipe: PublishedRecipe) -> str:
     source = "ours" if number == "ours" else f"[{number}](https://arxiv.org/abs/{number})"
     sizes = ", ".join(count(each.num_parameters) for each in rungs)
     hours = max(each.device_hours for each in rungs)
-    told = f"{hours:.3g}" if hours > 0.01 else "none"
+    told = f"{hours:.3g}" if hours > 0.01 else "< 0.01"
     runs = sum(each.num_runs for each in rungs)
     tokens = count(rungs[0].num_tokens)
     cells = (f"`{recipe.name}`", recipe.summary, source, sizes, tokens, told, str(runs))
