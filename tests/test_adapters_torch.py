@@ -33,6 +33,7 @@ from processes import in_processes
 from toy_curricula import HighestLossFirst
 
 NUM_ROWS, NUM_STEPS, BATCH = 120, 20, 6
+FEW_ROWS = 30  # all read once in 5 steps, from when on losses decide
 AGES = np.random.default_rng(0).gamma(6, 2, NUM_ROWS)
 
 
@@ -63,7 +64,7 @@ def ceiling() -> BlockSequence:
 
 def reading(lag_steps: int) -> BlockSequence:
     return BlockSequence(
-        lambda: Lagged(HighestLossFirst(NUM_ROWS), lag_steps),
+        lambda: Lagged(HighestLossFirst(FEW_ROWS), lag_steps),
         num_steps=NUM_STEPS,
         batch_blocks=BATCH,
         lag_steps=lag_steps,
@@ -75,7 +76,7 @@ def loss_of(rows: torch.Tensor) -> torch.Tensor:
 
 
 def by_hand_reading(lag_steps: int) -> NDArray[np.uint32]:
-    curriculum, drawn = Lagged(HighestLossFirst(NUM_ROWS), lag_steps), []
+    curriculum, drawn = Lagged(HighestLossFirst(FEW_ROWS), lag_steps), []
     for step in range(NUM_STEPS):
         drawn.append(curriculum.draw(step / NUM_STEPS, BATCH))
         curriculum.observe(drawn[-1], loss_of(torch.from_numpy(drawn[-1].astype(int))).numpy())
@@ -122,6 +123,7 @@ def test_losses_reach_a_timeline_that_reads_them(num_workers: int) -> None:
         read.append(rows.tolist())
         sampler.observe(loss_of(rows))
     assert read == by_hand_reading(lag_steps).tolist()
+    assert read != by_hand_reading(lag_steps + 1).tolist()  # losses do matter
     assert sequence.num_trained == NUM_STEPS
 
 

@@ -35,6 +35,7 @@ from toy_curricula import HighestLossFirst
 
 NUM_ROWS, VOCAB_SIZE, CONTEXT = 150, 64, 12
 NUM_STEPS, BATCH, SAVE_STEPS = 14, 4, 4
+FEW_ROWS = 16  # all read once in 4 steps, from when on losses decide
 AGES = np.random.default_rng(0).gamma(6, 2, NUM_ROWS)
 CEILING = {"kind": "ceiling", "ramp": 0.5}
 
@@ -137,7 +138,7 @@ def ceiling() -> BlockSequence:
 
 def reading(lag_steps: int) -> BlockSequence:
     return BlockSequence(
-        lambda: Lagged(HighestLossFirst(NUM_ROWS), lag_steps),
+        lambda: Lagged(HighestLossFirst(FEW_ROWS), lag_steps),
         num_steps=NUM_STEPS,
         batch_blocks=BATCH,
         lag_steps=lag_steps,
@@ -191,7 +192,7 @@ def rows_of(folder: Path) -> list[list[int]]:
 
 def replayed(folder: Path, lag_steps: int) -> list[list[int]]:
     """What the toy draws when it is told the losses of one pass by hand, a step after the other."""
-    curriculum, drawn = Lagged(HighestLossFirst(NUM_ROWS), lag_steps), []
+    curriculum, drawn = Lagged(HighestLossFirst(FEW_ROWS), lag_steps), []
     for step, noted in read_steps(folder).items():
         block_ids = curriculum.draw((step - 1) / NUM_STEPS, BATCH)
         drawn.append(block_ids.tolist())
@@ -254,7 +255,7 @@ def test_losses_of_the_one_pass_reach_a_timeline_that_reads_them(
 
 def test_the_loss_that_is_minimised_is_the_trainers_own(tmp_path: Path) -> None:
     """Reading losses changes the order alone: over the same rows the weights are the same."""
-    fixed = Lagged(HighestLossFirst(NUM_ROWS), NUM_STEPS)  # late by the whole run
+    fixed = Lagged(HighestLossFirst(FEW_ROWS), NUM_STEPS)  # late by the whole run
     drawn = [fixed.draw(0.0, BATCH) for _ in range(NUM_STEPS)]
     changes = {"gradient_accumulation_steps": 2, "per_device_train_batch_size": BATCH // 2}
     trainer_of(tmp_path / "reading", reading(NUM_STEPS), **changes).train()
@@ -361,7 +362,7 @@ def test_two_processes_read_what_one_reads(kind: str, accumulated: int, tmp_path
     if kind == "ceiling":
         assert together == ceiling_by_hand()
         return
-    curriculum = Lagged(HighestLossFirst(NUM_ROWS), 1)
+    curriculum = Lagged(HighestLossFirst(FEW_ROWS), 1)
     for step, (rows, of_rows) in enumerate(zip(together, losses, strict=True)):
         drawn = curriculum.draw(step / NUM_STEPS, BATCH)
         assert drawn.tolist() == rows
