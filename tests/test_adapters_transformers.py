@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,13 @@ from gradatim.adapters.tables import table_of_columns
 from gradatim.adapters.transformers import CurriculumTrainer, steps_drawn_ahead
 from gradatim.errors import RecordError, SpecError
 from gradatim.recipe import Recipe
+from gradatim.timelines.data.door import Curriculum
 from gradatim.timelines.data.kinds import make_curriculum
-from gradatim.timelines.data.lag import Lagged
 from processes import in_processes, start
-from toy_curricula import HighestLossFirst
 
 NUM_ROWS, VOCAB_SIZE, CONTEXT = 150, 64, 12
 NUM_STEPS, BATCH, SAVE_STEPS = 14, 4, 4
-FEW_ROWS = 16  # all read once in 4 steps, from when on losses decide
+FEW_ROWS = 16  # 56 draws: learn 14, focus on 8 with 7, review 14, focus on 5 with 21
 AGES = np.random.default_rng(0).gamma(6, 2, NUM_ROWS)
 CEILING = {"kind": "ceiling", "ramp": 0.5}
 
@@ -137,20 +136,26 @@ def ceiling() -> BlockSequence:
 
 
 def reading(lag_steps: int) -> BlockSequence:
-    return BlockSequence(
-        lambda: Lagged(HighestLossFirst(FEW_ROWS), lag_steps),
-        num_steps=NUM_STEPS,
-        batch_blocks=BATCH,
-        lag_steps=lag_steps,
-    )
+    table = table_of_columns({"reading_age": AGES[:FEW_ROWS]})
+    return make_sequence(lfr(lag_steps), table, num_steps=NUM_STEPS, batch_blocks=BATCH, seed=5)
+
+
+def lfr(lag_steps: int) -> dict[str, Any]:
+    return {"kind": "phases", "phases": "lfr_fitted", "lag_steps": lag_steps}
+
+
+def lfr_by_hand(lag_steps: int) -> Curriculum:
+    return by_hand(lfr(lag_steps), FEW_ROWS)
+
+
+def by_hand(data: Mapping[str, Any], num_rows: int) -> Curriculum:
+    spec = Recipe.parse({"data": data}, where="test").data
+    table = table_of_columns({"reading_age": AGES[:num_rows]})
+    return make_curriculum(spec, table, num_draws=NUM_STEPS * BATCH, seed=5)
 
 
 def ceiling_by_hand() -> list[list[int]]:
-    spec, table = (
-        Recipe.parse({"data": CEILING}, where="test").data,
-        table_of_columns({"reading_age": AGES}),
-    )
-    curriculum = make_curriculum(spec, table, num_draws=NUM_STEPS * BATCH, seed=5)
+    curriculum = by_hand(CEILING, NUM_ROWS)
     return [curriculum.draw(step / NUM_STEPS, BATCH).tolist() for step in range(NUM_STEPS)]
 
 
@@ -191,8 +196,8 @@ def rows_of(folder: Path) -> list[list[int]]:
 
 
 def replayed(folder: Path, lag_steps: int) -> list[list[int]]:
-    """What the toy draws when it is told the losses of one pass by hand, a step after the other."""
-    curriculum, drawn = Lagged(HighestLossFirst(FEW_ROWS), lag_steps), []
+    """What LFR draws when it is told the losses of one pass by hand, a step after the other."""
+    curriculum, drawn = lfr_by_hand(lag_steps), []
     for step, noted in read_steps(folder).items():
         block_ids = curriculum.draw((step - 1) / NUM_STEPS, BATCH)
         drawn.append(block_ids.tolist())
@@ -248,14 +253,14 @@ def test_losses_of_the_one_pass_reach_a_timeline_that_reads_them(
     sequence.trained = listening  # type: ignore[method-assign]
     # An evaluation in between must leave no losses behind.
     trainer_of(tmp_path, sequence, eval_strategy="steps", eval_steps=5, **changes).train()
-    by_hand = [np.concatenate(noted["losses"]) for noted in read_steps(tmp_path).values()]
-    np.testing.assert_allclose(told, by_hand, rtol=1e-5)
+    noted_losses = [np.concatenate(noted["losses"]) for noted in read_steps(tmp_path).values()]
+    np.testing.assert_allclose(told, noted_losses, rtol=1e-5)
     assert rows_of(tmp_path) == replayed(tmp_path, lag_steps)
 
 
 def test_the_loss_that_is_minimised_is_the_trainers_own(tmp_path: Path) -> None:
     """Reading losses changes the order alone: over the same rows the weights are the same."""
-    fixed = Lagged(HighestLossFirst(FEW_ROWS), NUM_STEPS)  # late by the whole run
+    fixed = lfr_by_hand(NUM_STEPS)  # losses late by the whole run
     drawn = [fixed.draw(0.0, BATCH) for _ in range(NUM_STEPS)]
     changes = {"gradient_accumulation_steps": 2, "per_device_train_batch_size": BATCH // 2}
     trainer_of(tmp_path / "reading", reading(NUM_STEPS), **changes).train()
@@ -362,7 +367,7 @@ def test_two_processes_read_what_one_reads(kind: str, accumulated: int, tmp_path
     if kind == "ceiling":
         assert together == ceiling_by_hand()
         return
-    curriculum = Lagged(HighestLossFirst(FEW_ROWS), 1)
+    curriculum = lfr_by_hand(1)
     for step, (rows, of_rows) in enumerate(zip(together, losses, strict=True)):
         drawn = curriculum.draw(step / NUM_STEPS, BATCH)
         assert drawn.tolist() == rows
