@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gradatim.evaluate.bits_per_byte import HeldOutSet
 from gradatim.law.compare import compare
 from gradatim.record.visits import KINDS, Drift, Visits
 from gradatim.report.page import report
@@ -93,6 +94,17 @@ def test_the_drift_of_held_out_text_is_taken_off() -> None:
     held_out = drift.as_visits(np.array([0.1, 0.6, 0.9]))
     assert [KINDS[code] for code in held_out.kinds()[0]] == ["learned", "learned"]
     assert [KINDS[code] for code in held_out.less(drift).kinds()[0]] == ["learned", "unlearned"]
+
+
+def test_the_mean_loss_of_a_held_out_block_is_over_what_is_predicted() -> None:
+    held_out = HeldOutSet(
+        tokens=np.array([[9, 5, 0, 7], [1, 2, 3, 4], [1, 2, 3, 4]]),
+        num_bytes=np.array([8, 9, 9]),
+        slices={"all": np.array([True, True, False])},
+        strata=np.zeros(3, np.int64),
+        separator_id=0,
+    )
+    assert held_out.mean_losses(np.array([4.0, 9.0, 30.0])) == [2.0, 3.0]
 
 
 class HeldOutBlocks:
