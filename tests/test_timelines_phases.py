@@ -218,8 +218,8 @@ def test_a_block_visited_twice_in_a_batch_counts_twice() -> None:
     phases[1]["rank_by"] = "mean"
     curriculum = made(8, table, phases=phases)
     curriculum.draw(0.0, 4)
-    curriculum.observe(np.array([0, 0, 1, 0], np.uint32), np.array([9, 1, 3.5, 2], np.float32))
-    assert set(curriculum.draw(0.5, 4).tolist()) == {0}  # its mean is 4
+    curriculum.observe(np.array([0, 0, 1, 0], np.uint32), np.array([9, 1, 5, 2], np.float32))
+    assert set(curriculum.draw(0.5, 4).tolist()) == {1}  # the mean of 0 is 4
 
 
 def test_groups_drop_the_same_fraction_of_their_own() -> None:
