@@ -44,6 +44,12 @@ from gradatim.law.slices import slice_findings, where_it_lies
 IDEAS: dict[ControlKind, str] = {
     "shuffled": "the order of difficulty",
     "reversed": "the direction of the order",
+    "pass_through": "the direction of the order",
+    "random": "the choice of the blocks",
+    "easiest": "the choice of the blocks",
+    "middle": "the choice of the blocks",
+    "epochs": "the phases",
+    "fixed": "the widening of the intervals",
     "static": "the change of the weights",
 }
 OTHER_IDEA = "the idea of the method"
