@@ -13,6 +13,7 @@ import pytest
 from gradatim.law.compare import compare
 from gradatim.law.fit import fit
 from gradatim.record.read import Record
+from gradatim.record.tuning import Choice
 from gradatim.report.page import report
 from gradatim.timelines.rate import Rate
 from synthetic_study import ARMS, feeding_of, write_study
@@ -56,6 +57,41 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Record]:
         for record in plain
         for schedule in RATES
     ]
+
+
+def test_the_page_asks_again_at_every_arm_s_own_best_rate(tmp_path: Path) -> None:
+    arms = {name: ARMS[name] for name in ("uniform", "staged")}
+    plain = write_study(tmp_path / "runs", arms=arms, rungs=("20k",), effects={"staged": -0.08})
+    random = np.random.default_rng(1)
+    tuned = []
+    for record in plain:
+        moved = under(record, "cosine", random.normal(0.0, 0.001))
+        rate = Rate(peak=0.005)
+        recipe = record.spec.recipe.model_copy(update={"rate": rate})
+        more = {"is_tuned": True, "tuning_flops": 5e9}
+        operation = record.spec.operation.model_copy(update=more)
+        spec = record.spec.model_copy(update={"recipe": recipe, "operation": operation})
+        *events, finish = moved._events
+        finish = finish | {"noted": {"tuning": 5e9}}
+        events = (*events, finish)
+        tuned.append(Record(record.folder, spec, record.segments, record.seconds, events))
+    settings = {"rung": "20k", "rate": 0.005, "weight_decay": 0.1, "is_shared": False, "flops": 5e9}
+    choices = [Choice.model_validate({"arm": arm, "at_edge": ["rate"], **settings}) for arm in arms]
+    records = [*plain, *tuned]
+    comparison = compare(records, choices=choices)
+    page = report(records, tmp_path / "report.html", comparison=comparison, laws=[])
+    outline = Outline(page.read_text(encoding="utf-8"))
+    for text in (
+        "That staged is better than uniform survives when each arm has its own best rate",
+        "The best rate of uniform at rung 20k (0.005) and staged at rung 20k (0.005) is the least",
+        "When each arm has its own best rate",
+        "tuning (not charged)",
+        "At every rung, every run was charged the same number of FLOPs.",
+    ):
+        assert text in outline.text, text
+    shown = pl.read_csv(tmp_path / "report-data" / "ledger.csv")
+    assert set(shown.filter(account="tuning")["is_tuned"]) == {True}
+    assert len(pl.read_csv(tmp_path / "report-data" / "curves.csv")) == len(plain) * 17
 
 
 def test_the_page_shows_every_schedule_and_how_differences_change(

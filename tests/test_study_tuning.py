@@ -21,7 +21,7 @@ from gradatim.record.tuning import TUNING_FILE, Choice, read_choices, write_choi
 from gradatim.study import plan as planning
 from gradatim.study.folder import StudyIndex
 from gradatim.study.plan import plan
-from gradatim.study.run import run_study
+from gradatim.study.run import StudyResult, run_study
 from gradatim.study.spec import StudySpec, parse_study
 from gradatim.study.timing import Pace
 from gradatim.study.tuning import choices, search, tuned_runs
@@ -135,36 +135,46 @@ def test_choices_are_kept_and_a_damaged_file_is_named(tmp_path: Path) -> None:
         read_choices(tmp_path)
 
 
-def test_the_study_trains_under_what_the_search_chose(world_store: Store, tmp_path: Path) -> None:
-    spec = tuned_study(world_store, tune={"rate": [0.02, 1e-5], "budget_fraction": 0.5})
-    result = run_study(spec, world_store, tmp_path)
-    assert not result.failures
-    kept = read_choices(tmp_path)
-    assert [choice.arm for choice in kept] == ["uniform", "ceiling"]
+def one_arm(store: Store) -> StudySpec:
+    tune = {"rate": [0.02, 1e-5], "budget_fraction": 0.5}
+    return tuned_study(store, arms={"uniform": {}}, tune=tune)
+
+
+@pytest.fixture(scope="module")
+def whole(world_store: Store, tmp_path_factory: pytest.TempPathFactory) -> StudyResult:
+    """A study that searched and trained undisturbed."""
+    return run_study(one_arm(world_store), world_store, tmp_path_factory.mktemp("whole"))
+
+
+def test_the_study_trains_under_what_the_search_chose(whole: StudyResult) -> None:
+    assert not whole.failures
+    kept = read_choices(whole.folder)
+    assert [choice.arm for choice in kept] == ["uniform"]
     assert {choice.rate for choice in kept} == {0.02}
-    tuned = [record for record in result.records if record.spec.operation.is_tuned]
-    assert {record.spec.arm for record in tuned} == {"uniform", "ceiling"}
+    tuned = [record for record in whole.records if record.spec.operation.is_tuned]
+    assert [record.spec.arm for record in tuned] == ["uniform"]
     for record in tuned:
         assert record.finish is not None
         assert record.spec.recipe.rate.peak == 0.02
         choice = next(each for each in kept if each.arm == record.spec.arm)
         assert record.finish["noted"]["tuning"] == round(choice.flops)
         assert "tuning" not in record.finish["ledger"]
-    index = StudyIndex.read(tmp_path)
-    assert sum(run.is_tuned for run in index.runs) == 2
-    names = {str(run) for run in StudyIndex.read(tmp_path / "tuning").runs}
-    assert "ceiling at rate 0.02, weight decay 0.1, rung 10k, seed 1" in names
+    index = StudyIndex.read(whole.folder)
+    assert [run.is_tuned for run in index.runs] == [False, True]
+    names = {str(run) for run in StudyIndex.read(whole.folder / "tuning").runs}
+    assert "uniform at rate 0.02, weight decay 0.1, rung 10k, seed 1" in names
 
 
-def test_killed_in_the_search_the_same_command_goes_on(world_store: Store, tmp_path: Path) -> None:
-    spec = tuned_study(world_store, tune={"rate": [0.02, 1e-5], "budget_fraction": 0.5})
-    file, killed, whole = tmp_path / "study.yaml", tmp_path / "killed", tmp_path / "whole"
+def test_killed_in_the_search_the_same_command_goes_on(
+    world_store: Store, whole: StudyResult, tmp_path: Path
+) -> None:
+    spec, file, killed = one_arm(world_store), tmp_path / "study.yaml", tmp_path / "killed"
     file.write_text(spec.to_yaml(), encoding="utf-8")
     command = [sys.executable, "-m", "gradatim", "study", str(file), "--out", str(killed)]
     process = subprocess.Popen(
         command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 120
     while not list(killed.glob("tuning/runs/*/checkpoints/latest")):
         assert time.monotonic() < deadline, "no checkpoint came"
         assert process.poll() is None, "the study ended before it was killed"
@@ -172,9 +182,9 @@ def test_killed_in_the_search_the_same_command_goes_on(world_store: Store, tmp_p
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (killed / TUNING_FILE).exists()
-    again, plain = (run_study(spec, world_store, folder) for folder in (killed, whole))
-    assert read_choices(killed) == read_choices(whole)
-    for mine, theirs in zip(again.records, plain.records, strict=True):
+    again = run_study(spec, world_store, killed)
+    assert read_choices(killed) == read_choices(whole.folder)
+    for mine, theirs in zip(again.records, whole.records, strict=True):
         assert mine.finish is not None
         assert theirs.finish is not None
         assert mine.finish["hashes"] == theirs.finish["hashes"]

@@ -92,7 +92,7 @@ def curves(records: Sequence[Record]) -> Rows:
     """
     rows = []
     for record in records:
-        events = record.evaluations(record.outcome)
+        events = record.evaluations()
         every = max(1, -(-len(events) // MAX_POINTS))
         for point, event in enumerate(events[::-1][::every][::-1]):  # the last one is kept
             spent = {name: event[name] for name in ("progress", "tokens", "flops")}
