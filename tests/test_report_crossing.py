@@ -73,8 +73,9 @@ def test_the_page_asks_again_at_every_arm_s_own_best_rate(tmp_path: Path) -> Non
         spec = record.spec.model_copy(update={"recipe": recipe, "operation": operation})
         *events, finish = moved._events
         finish = finish | {"noted": {"tuning": 5e9}}
-        events = (*events, finish)
-        tuned.append(Record(record.folder, spec, record.segments, record.seconds, events))
+        tuned.append(
+            Record(record.folder, spec, record.segments, record.seconds, (*events, finish))
+        )
     settings = {"rung": "20k", "rate": 0.005, "weight_decay": 0.1, "is_shared": False, "flops": 5e9}
     choices = [Choice.model_validate({"arm": arm, "at_edge": ["rate"], **settings}) for arm in arms]
     records = [*plain, *tuned]

@@ -115,7 +115,7 @@ def test_a_search_that_cannot_be_meant_is_refused(
 def test_the_plan_counts_the_search(world_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     pace = Pace(0.5, 1e-4, 0.01, 0.1, 2.0)
     monkeypatch.setattr(planning, "paces", lambda runs: {run.shape: pace for run in runs})
-    sizes = {"vocab_size": 512, "block_tokens": 224, "store": world_store}
+    sizes: dict[str, Any] = {"vocab_size": 512, "block_tokens": 224, "store": world_store}
     plain = plan(small_study(world_store.path, recipe=RECIPE), **sizes)
     found = plan(tuned_study(world_store), **sizes)
     assert found.num_runs == plain.num_runs + 2 * 3
