@@ -195,8 +195,9 @@ def test_ten_steps_of_a_narrow_network(name: str, store: Store, tmp_path: Path) 
     spec = study_of(name)
     changes = small(spec, store)
     arm = list(spec.arms)[-1]
+    asked = None if len(spec.arms) == 1 else arm
     record = verbs.train(
-        store.path, folder=tmp_path / "run", recipe_file=file, arm=arm, changes=changes
+        store.path, folder=tmp_path / "run", recipe_file=file, arm=asked, changes=changes
     )
     assert record.finish is not None
     assert record.finish["step"] == NUM_STEPS
