@@ -121,10 +121,10 @@ class Correctness:
         """No checkpoint may be written after a gradient that is not finite."""
         update, count = AdamW.update, iter(range(1, 99))
 
-        def update_badly(optimizer: AdamW, rate: float) -> torch.Tensor:
+        def update_badly(optimizer: AdamW, rate: float, **named: Any) -> torch.Tensor:
             if next(count) == SMALL_STEPS // 2:
                 optimizer.gradient[0] = float("inf")
-            return update(optimizer, rate)
+            return update(optimizer, rate, **named)
 
         operation = Operation(arm="ceiling", checkpoint_every_fraction=0.25)
         with mock.patch.object(AdamW, "update", update_badly):
