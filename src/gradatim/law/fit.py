@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import TypeAdapter
+from threadpoolctl import threadpool_limits
 
 from gradatim.compute import num_matmul_parameters
 from gradatim.errors import FitError
@@ -182,7 +183,8 @@ def fit(
             try:
                 if variable == "parameters":
                     _require_budgets(sizes, flops)
-                law = fit_power_law(x, losses, num_bootstrap=num_bootstrap, seed=seed)
+                with threadpool_limits(1):  # so small a search gains nothing by threads, and waits
+                    law = fit_power_law(x, losses, num_bootstrap=num_bootstrap, seed=seed)
             except FitError as error:
                 reason = str(error)
             place = {"arm": arm, "schedule": schedule, "measure": measure, "name": name}

@@ -48,7 +48,7 @@ IDEAS: dict[ControlKind, str] = {
     "random": "the choice of the blocks",
     "easiest": "the choice of the blocks",
     "middle": "the choice of the blocks",
-    "epochs": "the phases",
+    "epochs": "the dropping of blocks",
     "fixed": "the widening of the intervals",
     "static": "the change of the weights",
 }
@@ -193,7 +193,7 @@ def control_sentence(comparison: Comparison, found: Difference, control: Arm) ->
     """What one control allows to say about the cause of a method's resolved effect."""
     assert control.control is not None
     gap = comparison.difference(found.arm, control.name)
-    name = f"{control.control} control"
+    name = f"{control.control.replace('_', '-')} control"
     if gap is None or gap.overall is None or gap.verdict == "cannot be judged":
         return say("control_unjudged", control=name)
     if {rung.rung for rung in gap.rungs} != {rung.rung for rung in found.rungs}:

@@ -156,21 +156,24 @@ def _laws_of(comparison: Comparison, laws: Sequence[LawFit]) -> list[LawFit]:
 
 
 def _answer(records: Sequence[Record], comparison: Comparison) -> dict[str, Any]:
-    """The first sentence of the answer large, the others below, then the facts."""
-    told = [
-        each.placed(sentence.text)
-        for each in comparison.by_schedule
-        for sentence in (*each.answer, *each.robustness)
-    ]
-    headline, *rest = (*(sentence.text for sentence in comparison.crossing), *told)
+    """The first sentence of the answer large, the others below, then the facts.
+
+    Of several schedules, all verdicts come first, and the rest of the first schedule's answer; what
+    stays open between schedules, and the others' answers, are among the findings.
+    """
+    first, *others = comparison.by_schedule
+    crossing = sorted(comparison.crossing, key=lambda sentence: sentence.key != "by_schedule")
+    shown = [s.text for s in crossing if s.key != "interaction_open"]
+    shown += [first.placed(s.text) for s in (*first.answer, *first.robustness)]
+    headline, *rest = shown
+    more = [(each, s) for each in others for s in (*each.answer, *each.robustness)]
+    more += [(each, s) for each in comparison.by_schedule for s in each.findings]
     return {
         "headline": headline,
         "rest": rest,
         "findings": [
-            each.placed(found.text)
-            for each in comparison.by_schedule
-            for found in each.findings
-            if found.key != "missing"
+            *(s.text for s in crossing if s.key == "interaction_open"),
+            *(each.placed(s.text) for each, s in more if s.key != "missing"),
         ],
         "missing": comparison.missing,
         "facts": _facts(records, comparison),
