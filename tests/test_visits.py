@@ -34,7 +34,7 @@ def visits_of(*losses_of_blocks: list[float]) -> Visits:
 @pytest.mark.parametrize(
     ("losses", "kind", "times"),
     [
-        ([], "never", 0),
+        ([], "unread", 0),
         ([3], "once", 0),
         ([3, 2], "learned", 0),
         ([3, 2, 2, 1], "learned", 0),
@@ -64,7 +64,7 @@ def test_counting_one_by_one_agrees(losses: list[list[int]]) -> None:
         moves = "".join(steps)
         assert times == moves.count("fr")
         if len(block) < 2:
-            assert KINDS[kind] == ("never", "once")[len(block)]
+            assert KINDS[kind] == ("unread", "once")[len(block)]
         elif "fr" in moves:
             assert KINDS[kind] == "forgotten"
         elif "rf" in moves:
@@ -77,7 +77,7 @@ def test_until_a_time_only_visits_before_it_count() -> None:
     visits = visits_of([3, 2, 4], [3, 4, 5])
     shown = [[KINDS[code] for code in visits.until(time).kinds()[0]] for time in (0.1, 0.3, 0.6, 1)]
     assert shown == [
-        ["once", "never"],
+        ["once", "unread"],
         ["once", "once"],
         ["learned", "unlearned"],
         ["forgotten", "unlearned"],

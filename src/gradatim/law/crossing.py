@@ -19,7 +19,15 @@ from dataclasses import replace
 from gradatim.law.claims import Claim, verdict
 from gradatim.law.comparison import Comparison, FinalWeights, Interaction, Sentence
 from gradatim.law.paired import PairedRuns
-from gradatim.law.phrases import decimals_of, gap_of, interval_of, range_of, signed, what_of
+from gradatim.law.phrases import (
+    decimals_of,
+    gap_of,
+    interval_of,
+    listing,
+    range_of,
+    signed,
+    what_of,
+)
 from gradatim.law.results import Measured, Result
 from gradatim.law.sentences import say
 from gradatim.law.text import Blocks
@@ -145,7 +153,7 @@ def crossing_sentences(comparison: Comparison) -> Iterator[Sentence]:
             found = each.difference(method, baseline)
             told = found.verdict if found else "not compared"
             verdicts.setdefault(told, []).append(f"`{each.schedule}`")
-        listed = "; ".join(f"{told} under {', '.join(names)}" for told, names in verdicts.items())
+        listed = "; ".join(f"{told} under {listing(names)}" for told, names in verdicts.items())
         yield say("by_schedule", arm=method, reference=baseline, listed=listed)
         for interaction in comparison.interactions:
             if interaction.difference.arm == method:

@@ -3,7 +3,7 @@
 Prakriya et al. 2024 (arXiv 2409.06131) profile a run of several epochs so: a block is `learned`
 when its loss falls from visit to visit, `unlearned` when it never falls, `forgotten` when it falls
 and then rises, and may be forgotten several times. To these are added `late`, which rises and then
-falls, and blocks visited `once` or `never`.
+falls, and blocks visited `once` or `unread`.
 
 A loss at a visit also moves because the network as a whole does. The loss of text that is never
 trained on, at the same moment, is that drift, and can be taken off first; and such text is
@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from gradatim.record.read import Record
 
-KINDS = ("learned", "forgotten", "late", "unlearned", "once", "never")
-LEARNED, FORGOTTEN, LATE, UNLEARNED, ONCE, NEVER = range(len(KINDS))
+KINDS = ("learned", "forgotten", "late", "unlearned", "once", "unread")
+LEARNED, FORGOTTEN, LATE, UNLEARNED, ONCE, UNREAD = range(len(KINDS))
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Visits:
         kinds[(num_falls > 0) & (num_rises > 0)] = LATE
         kinds[num_forgotten > 0] = FORGOTTEN
         kinds[num_visits == 1] = ONCE
-        kinds[num_visits == 0] = NEVER
+        kinds[num_visits == 0] = UNREAD
         return kinds, num_forgotten
 
     def typical_times(self) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradatim.blocks.store import TRAIN, Store
 from gradatim.record.read import Record
@@ -19,7 +20,7 @@ Rows = list[dict[str, Any]]
 
 
 def visiting(records: Sequence[Record], store: Store) -> dict[str, Rows]:
-    """What became of the training blocks of every arm, at every rung.
+    """What became of the blocks that every arm reads, at every rung.
 
     One run stands for its arm and rung, the one with the lowest seed. Runs that drew each of their
     blocks at most twice in the mean are left out, and where no run is left there are no rows.
@@ -37,13 +38,14 @@ def visiting(records: Sequence[Record], store: Store) -> dict[str, Rows]:
     found: dict[str, Rows] = {"visits": [], "visit_kinds": [], "visit_labels": []}
     for (arm, rung), record in first.items():
         drawn = record.drawn_blocks()
-        if drawn.size > MAX_DRAWS or drawn.size <= 2 * len(np.unique(drawn)):
+        ids = np.unique(drawn)  # a run may go over a part of the blocks
+        if drawn.size > MAX_DRAWS or drawn.size <= 2 * len(ids):
             continue
-        visits = Visits.of(drawn, record.block_losses(), store.ids(TRAIN))
+        visits = Visits.of(drawn, record.block_losses(), ids)
         place = {"arm": arm, "rung": rung}
         found["visits"] += [place | row for row in _over_time(visits)]
         found["visit_kinds"] += [place | row for row in _at_the_end(visits, Drift.of(record))]
-        found["visit_labels"] += [place | row for row in _by_label(visits, record, store)]
+        found["visit_labels"] += [place | row for row in _by_label(visits, ids, record, store)]
     return found
 
 
@@ -76,15 +78,19 @@ def _at_the_end(visits: Visits, drift: Drift | None) -> Iterator[dict[str, Any]]
         }
 
 
-def _by_label(visits: Visits, record: Record, store: Store) -> Iterator[dict[str, Any]]:
+def _by_label(
+    visits: Visits, ids: NDArray[np.uint32], record: Record, store: Store
+) -> Iterator[dict[str, Any]]:
     kinds, _ = visits.kinds()
-    bands = store.bands(record.spec.evaluation.num_bands, TRAIN)
+    rows = np.searchsorted(store.ids(TRAIN), ids)
+    bands = store.bands(record.spec.evaluation.num_bands, TRAIN)[rows]
     groups = [(f"band {band}", bands == band) for band in np.unique(bands).tolist()]
     sources = store.labels("source", TRAIN)
-    codes = np.unique(sources.codes).tolist()
+    code_of_block = sources.codes[rows]
+    codes = np.unique(code_of_block).tolist()
     if 1 < len(codes) <= MAX_SOURCES:
         names = {code: f"source {sources.names[code] or 'none'}" for code in codes}
-        groups += [(names[code], sources.codes == code) for code in codes]
+        groups += [(names[code], code_of_block == code) for code in codes]
     for label, is_in in groups:
         shares = np.bincount(kinds[is_in], minlength=len(KINDS)) / np.count_nonzero(is_in)
         yield {"label": label, **dict(zip(KINDS, shares.tolist(), strict=True))}
