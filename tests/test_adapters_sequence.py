@@ -307,3 +307,28 @@ def test_an_index_file_that_cannot_be_is_refused(
     with pytest.raises(SpecError, match=problem):
         write_indices(sequence, tmp_path / "order.npy", dtype=dtype)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_clock_of_update_norms_moves_where_no_losses_are_read() -> None:
+    reviews = {"learn": 0.1, "share": 0.1, "drop": 0.5, "rank_by": "learnability", "at": [1]}
+    timeline: dict[str, object] = {
+        "kind": "phases",
+        "reviews": {**reviews, "clock": "update_norm", "day": 2},
+        "reference": "reading_age",
+    }
+    sequence = sequence_of(timeline)
+    batches = sequence.batches()
+    phases = []
+    for step in range(NUM_STEPS):
+        next(batches)
+        sequence.trained(step + 1, np.ones(BATCH), 1.0)
+        phases.append(sequence.state()["curriculum"]["leg"])
+    assert phases[0] == 0 and set(phases) == {0, 1, 2, 3}
+    with pytest.raises(SpecError, match="cannot be written down before"):
+        write_indices(sequence_of(timeline), Path("x.npy"))
+
+
+def test_losses_that_come_after_the_end_are_refused() -> None:
+    timeline = {"kind": "bandit", "lag_steps": NUM_STEPS}
+    with pytest.raises(SpecError, match=f"data.lag_steps.*below {NUM_STEPS}.*got {NUM_STEPS}"):
+        sequence_of(timeline)

@@ -14,6 +14,7 @@ from small_corpus import write_corpus
 from study_of_seconds import small_study
 
 GOOD = {"data": {"kind": "ceiling", "easiest_used_fraction": 0.3}}
+EPOCHS = [{"kind": "learn", "epochs": 1}, {"kind": "focus", "epochs": 1, "drop": 0.5}]
 LEVELS = dict.fromkeys("abcdef", 1)
 
 
@@ -53,6 +54,22 @@ def test_an_arm_its_store_cannot_serve_is_refused_before_the_good_ones_train(
         (
             {"arms": {"bad": staged({"spectrum": 1, "web": 1}, by="source")}},
             r"arms.bad, rung 10k: data.stages.0.weights: no block has this source",
+        ),
+        (
+            {
+                "arms": {"bad": {"data": {"kind": "phases", "phases": EPOCHS}}},
+                "budget": {"tokens": 600_000},
+                "tune": {"rate": [0.1, 0.2], "budget_fraction": 0.01},
+            },
+            r"arms.bad, rung 10k, trial of tune: data.phases: .* more epochs than the run",
+        ),
+        (
+            {"tune": {"rate": [0.1, 0.2], "budget_fraction": 0.01}},
+            r"arms.uniform, rung 10k, trial of tune: budget_flops: .* buys no training step",
+        ),
+        (
+            {"arms": {"bad": {"data": {"kind": "bandit", "lag_steps": 1000}}}},
+            r"arms.bad, rung 10k: data.lag_steps: the run ends before",
         ),
         (
             {"arms": {"bad": staged({"a": 1})}, "sample": "budget"},

@@ -188,3 +188,22 @@ def test_killed_in_the_search_the_same_command_goes_on(
         assert mine.finish is not None
         assert theirs.finish is not None
         assert mine.finish["hashes"] == theirs.finish["hashes"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"arms": {"hot": {"rate": {"peak": 0.01}}}},
+        {
+            "recipe": {},
+            "schedules": {"low": {"peak": 0.001}, "high": {"peak": 0.01}},
+        },
+    ],
+    ids=["arms", "schedules"],
+)
+def test_what_differs_in_the_searched_rate_alone_is_refused(
+    world_store: Store, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(SpecError, match=r"tune.rate: .* in the peak rate alone") as raised:
+        tuned_study(world_store, **changes)
+    assert "\n" not in str(raised.value)

@@ -198,3 +198,17 @@ def test_a_selection_that_leaves_nothing_is_refused(
 ) -> None:
     with pytest.raises(SpecError, match=message):
         drawn_by(values=values, **asked)
+
+
+@pytest.mark.parametrize("more", [{}, {"even_ending_fraction": 0.2}], ids=str)
+def test_a_control_repeats_its_blocks_as_often_where_the_sample_has_copies(
+    more: dict[str, Any],
+) -> None:
+    """Twenty-five draws of ten blocks: each stands two or three times in the sample."""
+    asked = {"keep": 0.5, "sample": "budget", "values": [float(k) for k in range(10)], **more}
+    method = drawn_by(25, **asked)
+    control = drawn_by(25, control="random", **asked)
+    num_last = 5 if more else 0
+    kept = [set(drawn[: 25 - num_last]) for drawn in (method, control)]
+    assert len(kept[0]) == len(kept[1])
+    assert max(Counter(method[: 25 - num_last]).values()) >= 4

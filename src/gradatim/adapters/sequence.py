@@ -30,6 +30,7 @@ from gradatim.files import write_whole
 from gradatim.recipe import Recipe
 from gradatim.timelines.data.door import BlockIds, BlockTable, Curriculum
 from gradatim.timelines.data.kinds import DataTimeline, make_curriculum
+from gradatim.timelines.data.lag import check_lag
 from gradatim.timelines.data.method import Method
 from gradatim.timelines.data.saved import from_bytes, to_bytes
 
@@ -44,7 +45,8 @@ class BlockSequence:
         make: gives the curriculum before its first draw, the same each time.
         num_steps: steps (updates of the weights) of the whole training.
         batch_blocks: blocks a step reads, over all processes and accumulated gradients.
-        lag_steps: None for a fixed order; of one that reads losses, how many steps late they come.
+        lag_steps: None for a fixed order; of one that reads losses or the norms of updates, how
+            many steps late they come.
         reads_update_norms: whether `trained` must be told how far the weights moved.
         largest_id: of the blocks it may draw, where that is known.
         identity: whatever else decides the order, as JSON has it; a saved state is refused where it
@@ -324,12 +326,14 @@ def make_sequence(
         spec = Recipe.load(Path(timeline)).data
     table = table_of_store(blocks, spec) if isinstance(blocks, Store) else blocks
     num_draws = num_steps * batch_blocks
+    is_told = spec.reads_losses or spec.reads_update_norms
+    check_lag(spec, num_steps)
 
     return BlockSequence(
         lambda: make_curriculum(spec, table, num_draws=num_draws, seed=seed),
         num_steps=num_steps,
         batch_blocks=batch_blocks,
-        lag_steps=getattr(spec, "lag_steps", 0) if spec.reads_losses else None,
+        lag_steps=getattr(spec, "lag_steps", 0) if is_told else None,
         reads_update_norms=spec.reads_update_norms,
         largest_id=int(table.ids.max()) if len(table) else None,
         identity={"timeline": spec.model_dump(mode="json"), "seed": seed},

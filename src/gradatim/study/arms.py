@@ -3,12 +3,13 @@ the schedules of the rate under which all of them are trained."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gradatim.errors import SpecError
 from gradatim.recipe import Recipe
+from gradatim.record.naming import cell_name
 from gradatim.record.spec import Control
 from gradatim.settings import validated
 from gradatim.timelines.rate import Rate
@@ -139,6 +140,27 @@ def check_schedules(
                 "a study with schedules takes the rate from them",
                 where=f"{where}.rate",
                 remedy="Move its settings into each of `schedules`, or leave `schedules` out",
+            )
+
+
+def check_searchable(cells: Sequence[Cell]) -> None:
+    """Refuse what differs in the peak rate alone where that is searched: it would be one run twice.
+
+    Raises:
+        SpecError: naming both.
+    """
+    first: dict[str, Cell] = {}
+    for cell in cells:
+        recipe = cell.planned.recipe
+        rate = recipe.rate.model_copy(update={"peak": None})
+        content = recipe.model_copy(update={"rate": rate}).model_dump_json()
+        twin = first.setdefault(f"{cell.multiple} {content}", cell)
+        if twin is not cell:
+            one, other = (cell_name(each.arm, each.schedule) for each in (twin, cell))
+            raise SpecError(
+                f"{other} differs from {one} in the peak rate alone, which is searched for each",
+                where="tune.rate",
+                remedy="Leave one of them out, or search over no rate",
             )
 
 

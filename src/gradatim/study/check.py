@@ -17,11 +17,13 @@ from gradatim.corpus.locations import find_files
 from gradatim.corpus.spectrum.generate import LEVELS
 from gradatim.errors import GradatimError, SpecError
 from gradatim.evaluate.bits_per_byte import held_out_set
-from gradatim.record.spec import Control
+from gradatim.record.spec import Control, RunSpec
 from gradatim.settings import near, one_of
 from gradatim.streams import run_key
 from gradatim.study.spec import StudySpec
+from gradatim.study.tuning import search
 from gradatim.timelines.data.kinds import DataTimeline, make_curriculum
+from gradatim.timelines.data.lag import check_lag
 from gradatim.train.order import DIFFICULTIES, block_table
 
 
@@ -35,16 +37,28 @@ def check_on_store(spec: StudySpec, store: Store) -> None:
     """
     evaluation = spec.evaluation
     held_out_set(store, num_blocks=evaluation.num_blocks, num_bands=evaluation.num_bands)
-    for run in spec.runs(store):
+    runs = spec.runs(store)
+    for run in runs:
         if run.seed != spec.seeds[0]:
             continue
         with named_arm(run.arm, run.operation.control, run.rung):
-            make_curriculum(
-                run.recipe.data,
-                block_table(store, run.recipe.data.metrics),
-                num_draws=run.clock().num_draws,
-                seed=run_key(run.seed, run.rung),
-            )
+            _check_run(run, store)
+    if spec.tune is None:
+        return
+    for (_, rung, arm), (trial, *_) in search(spec.tune, runs).items():
+        with named_arm(arm, trial.operation.control, f"{rung}, trial of tune"):
+            _check_run(trial, store)
+
+
+def _check_run(run: RunSpec, store: Store) -> None:
+    clock = run.clock()
+    check_lag(run.recipe.data, clock.num_steps)
+    make_curriculum(
+        run.recipe.data,
+        block_table(store, run.recipe.data.metrics),
+        num_draws=clock.num_draws,
+        seed=run_key(run.seed, run.rung),
+    )
 
 
 def check_before_store(spec: StudySpec, store: StoreSpec) -> None:

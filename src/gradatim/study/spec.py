@@ -47,6 +47,7 @@ from gradatim.study.arms import (
     Cell,
     PlannedArm,
     check_schedules,
+    check_searchable,
     merged,
     planned_arms,
 )
@@ -369,6 +370,8 @@ def parse_study(values: Mapping[str, Any], *, where: str, changes: Sequence[str]
         check_schedules(spec.schedules, spec.arms, spec.recipe)
         validated(Recipe, merged(BASELINE_RECIPE, spec.recipe), where="", inside="recipe")
         spec.planned_arms()
+        if spec.tune is not None and spec.tune.rate:
+            check_searchable(spec.cells())
     except SpecError as error:
         error.where = f"{where}: {error.where}"
         raise SpecError(**vars(error)) from None

@@ -33,7 +33,8 @@ def visiting(records: Sequence[Record], store: Store) -> dict[str, Rows]:
     """
     first: dict[tuple[str, str], Record] = {}
     for record in sorted(records, key=lambda record: record.spec.seed):
-        if record.spec.operation.budget_multiple == 1:
+        operation = record.spec.operation
+        if operation.budget_multiple == 1 and not operation.is_tuned:
             first.setdefault((record.spec.arm, record.spec.rung), record)
     found: dict[str, Rows] = {"visits": [], "visit_kinds": [], "visit_labels": []}
     for (arm, rung), record in first.items():

@@ -15,6 +15,7 @@ from gradatim.recipe import Recipe, ScoresReference
 from gradatim.record.spec import SPEC, RunSpec, StoreReference, read_spec, run_id
 from gradatim.timelines.data.door import BlockTable
 from gradatim.timelines.data.kinds import DataTimeline
+from gradatim.timelines.data.lag import check_lag
 
 
 def fingerprints(spec: RunSpec, store: Store, table: BlockTable) -> dict[str, str]:
@@ -118,11 +119,12 @@ def check_machine(spec: RunSpec, device: torch.device, folder: Path) -> None:
 
 
 def check_fit(spec: RunSpec, store: Store) -> None:
-    """Refuse a shape that cannot read the store.
+    """Refuse a shape that cannot read the store, and losses that come after the run's end.
 
     Raises:
-        SpecError: context or vocabulary do not fit.
+        SpecError: context or vocabulary do not fit; naming the setting.
     """
+    check_lag(spec.recipe.data, spec.clock().num_steps)
     shape = spec.shape
     if shape.context_tokens != store.block_tokens:
         raise SpecError(

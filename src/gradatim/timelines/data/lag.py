@@ -16,6 +16,24 @@ import numpy as np
 
 from gradatim.errors import SpecError
 from gradatim.timelines.data.door import Announces, BlockIds, Curriculum, Losses
+from gradatim.timelines.data.method import Method
+
+
+def check_lag(spec: Method, num_steps: int) -> None:
+    """Refuse a lag with which a run ends before the first losses are looked at.
+
+    Raises:
+        SpecError: naming the setting.
+    """
+    lag_steps = getattr(spec, "lag_steps", 0)
+    if (spec.reads_losses or spec.reads_update_norms) and lag_steps and lag_steps >= num_steps:
+        raise SpecError(
+            "the run ends before the first losses are looked at",
+            where="data.lag_steps",
+            expected=f"below {num_steps}, the steps of the run",
+            got=str(lag_steps),
+            remedy="Lower it to the steps that the loader draws ahead, 0 in gradatim's own loop",
+        )
 
 
 class Lagged:

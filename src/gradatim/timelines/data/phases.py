@@ -103,6 +103,9 @@ class Phases(Method):
             raise ValueError("corpus: fitted needs phases in epochs, to which it is fitted")
         if self.phases:
             self._check_phases()
+        is_expanding = self.reviews is not None and self.reviews.spacing == "expanding"
+        if self.control == "fixed" and not is_expanding:
+            raise ValueError("control: fixed is of reviews at expanding intervals")
         if self.sample == "budget" and self.corpus == "whole":
             raise ValueError(
                 "phases read some blocks again, and a sample that fits the budget has none to "

@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 
 from gradatim.errors import SpecError
 from gradatim.streams import Stream
-from gradatim.timelines.data.door import BlockTable, sentence
+from gradatim.timelines.data.door import BlockIds, BlockTable, sentence
 from gradatim.timelines.data.ending import EvenEndingFraction
 from gradatim.timelines.data.method import Method, plan_settings
 from gradatim.timelines.data.pool import Pool, PoolOrder
@@ -49,7 +49,8 @@ class Selection(Method):
         even_ending_fraction: share of the run, at its end, that reads the training mixture
             (`ending`).
         sample: which blocks it selects from: all, or with `budget` a random sample of as many as
-            the run draws, of which the kept ones are then drawn several times.
+            the run draws (all, where it draws more), of which the kept ones are then drawn several
+            times.
     """
 
     kind: Literal["selection"] = "selection"
@@ -123,6 +124,15 @@ def _in_window(spec: Selection, values: NDArray[np.floating[Any]]) -> NDArray[np
     return np.asarray((values >= spec.window[0]) & (values <= spec.window[1]))
 
 
+def _first_copies(ids: BlockIds) -> NDArray[np.intp]:
+    """Rows of the distinct blocks, rising.
+
+    A sample longer than one pass has blocks several times. A random choice among copies would keep
+    more blocks, each read less often, than the choice of a column, which keeps all copies of one.
+    """
+    return np.sort(np.unique(ids, return_index=True)[1])
+
+
 def selected_order(
     spec: Selection, table: BlockTable, *, num_draws: int, seed: int | str
 ) -> PoolOrder:
@@ -132,7 +142,8 @@ def selected_order(
         SpecError: an unknown metric, or nothing is kept.
     """
     chosen = sampled(len(table), spec.sample, num_draws=num_draws, seed=seed)
-    ids, values = chosen(table.ids), chosen(table.difficulty(spec.metric))
+    first = _first_copies(chosen(table.ids))
+    ids, values = chosen(table.ids)[first], chosen(table.difficulty(spec.metric))[first]
     size, is_known = num_kept(spec, values), np.isfinite(values)
     kept: NDArray[np.integer[Any]]
     if spec.control == "random":
