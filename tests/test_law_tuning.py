@@ -114,6 +114,9 @@ def test_edges_and_what_the_search_left_as_it_was_are_told() -> None:
     comparison = compare(records, choices=shared)
     assert keys(comparison) == ["tuned_shared"]
     assert "`uniform` and `ceiling`" in comparison.robustness[0].text
+    # Of an arm whose search failed nothing is said but that.
+    assert keys(compare(records, choices=shared[:-1])) != ["tuned_shared"]
+    assert keys(compare(records, choices=shared[:2])) == ["tuned_unjudged"]
 
     edged = [*chosen("uniform", is_shared=True), *chosen("ceiling", at_edge=("rate",))]
     tuned = studied({"ceiling": -0.02}, {"ceiling": -0.02})

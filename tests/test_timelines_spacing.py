@@ -159,3 +159,22 @@ def test_reviews_that_cannot_be_meant_are_refused(settings: dict[str, Any], said
         Phases.model_validate(settings)
     with pytest.raises(SpecError, match="too few blocks for its reviews"):
         spec_of().make(BlockTable(np.arange(9, dtype=np.uint32)), num_draws=9, seed=0)
+
+
+@pytest.mark.parametrize(("clock", "day", "longest"), [("epochs", 8, "8"), ("compute", 0.8, "0.8")])
+def test_a_run_that_ends_before_its_first_review_is_refused(
+    clock: str, day: float, longest: str
+) -> None:
+    with pytest.raises(
+        SpecError, match=rf"data.reviews.day: .* expected below {longest}"
+    ) as raised:
+        made(clock=clock, day=day)
+    assert "\n" not in str(raised.value)
+    made(clock=clock, day=0.99 * day)
+
+
+def test_even_spacing_is_no_control_of_itself() -> None:
+    with pytest.raises(ValidationError, match="control: fixed is of reviews at expanding"):
+        spec_of(spacing="fixed", control="fixed")
+    with pytest.raises(ValidationError, match="control: fixed is of reviews at expanding"):
+        Phases.model_validate({"phases": "lfr", "control": "fixed"})

@@ -64,7 +64,8 @@ def tuning_sentences(comparison: Comparison) -> Iterator[Sentence]:
     """Of every claim whether it survives, and where the search may have stopped short."""
     if not comparison.tuned and not comparison.choices:
         return
-    if comparison.choices and all(choice.is_shared for choice in comparison.choices):
+    cells = {(choice.arm, choice.rung) for choice in comparison.choices if choice.is_shared}
+    if cells >= {(arm.name, rung) for arm in comparison.arms for rung in comparison.rungs}:
         yield say("tuned_shared", arms=listing(_arms(comparison.choices)))
     else:
         for method in comparison.methods():

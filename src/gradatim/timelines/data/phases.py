@@ -196,12 +196,16 @@ class Phases(Method):
     def check(self, table: BlockTable) -> None:
         """Refuse a reference that says nothing, and columns or labels that are not there."""
         for metric in self.metrics:
-            values = table.difficulty(metric)
+            where = "data.reference" if metric == self.reference else "data.band_metric"
+            try:
+                values = table.difficulty(metric)
+            except SpecError as error:
+                raise SpecError(**{**vars(error), "where": where}) from None
             known = values[np.isfinite(values)]
             if len(known) == 0 or known.min() == known.max():
                 raise SpecError(
                     "the column does not tell blocks apart",
-                    where="data.reference" if metric == self.reference else "data.band_metric",
+                    where=where,
                     expected="values that differ",
                     got=f"{metric}, constant" if len(known) else f"{metric}, without a value",
                     remedy="Choose another column",

@@ -213,8 +213,24 @@ class Days:
 
 
 def days_of(reviews: Reviews, num_blocks: int, num_draws: int) -> Days:
-    """The clock of these reviews over so many blocks, before the first draw."""
+    """The clock of these reviews over so many blocks, before the first draw.
+
+    Raises:
+        SpecError: days so long that the run ends before the first review.
+    """
     day = reviews.day
     if reviews.clock == "epochs" and day is not None:
         day *= num_blocks
+    if reviews.clock != "update_norm" and day is not None:
+        end = num_draws if reviews.clock == "epochs" else 1.0
+        if reviews.learn * end + reviews.days[0] * day >= end:
+            longest = (1 - reviews.learn) * end / reviews.days[0]
+            longest /= num_blocks if reviews.clock == "epochs" else 1
+            raise SpecError(
+                "the run ends before the first review is due",
+                where="data.reviews.day",
+                expected=f"below {longest:.3g}",
+                got=f"{reviews.day:g}",
+                remedy="Shorten the day, raise the budget, or leave day out",
+            )
     return Days(reviews.clock, day, reviews.days[-1], num_draws)
