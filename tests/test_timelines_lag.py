@@ -11,6 +11,7 @@ import pytest
 from gradatim.errors import SpecError
 from gradatim.timelines.data.door import Announces, BlockIds, Losses
 from gradatim.timelines.data.lag import Lagged
+from toy_curricula import HighestLossFirst
 
 NUM_STEPS = 12
 
@@ -95,3 +96,11 @@ def test_a_restored_one_goes_on_with_what_was_waiting() -> None:
 def test_it_passes_news_on() -> None:
     assert isinstance(Lagged(Echo(), 1), Announces)
     assert Lagged(Echo(), 1).news() == {"seen": 0.0}
+
+
+def test_losses_are_held_back_as_they_were_told() -> None:
+    late = Lagged(HighestLossFirst(3), 1)
+    losses = np.zeros(3, np.float32)
+    late.observe(late.draw(0.0, 3), losses)
+    losses[:] = 9
+    assert late.state()["waiting"][0]["losses_nats"].tolist() == [0, 0, 0]

@@ -38,7 +38,7 @@ from pydantic import Field, model_validator
 
 from gradatim.errors import SpecError
 from gradatim.streams import Stream
-from gradatim.timelines.data.bands import Grouping, NumBands, check_bands
+from gradatim.timelines.data.bands import DEFAULT_METRIC, Grouping, NumBands, check_bands
 from gradatim.timelines.data.door import (
     BlockIds,
     BlockTable,
@@ -102,7 +102,7 @@ class Bandit(Grouped):
 
     kind: Literal["bandit"] = "bandit"
     by: Grouping = "level"
-    metric: str = "reading_age"
+    metric: str = DEFAULT_METRIC
     num_bands: NumBands | None = None
     rule: Literal["odm", "improvement"] = "odm"
     smoothing: float = Field(default=0.9, ge=0, lt=1)
@@ -115,7 +115,7 @@ class Bandit(Grouped):
 
     @model_validator(mode="after")
     def _bands_have_a_number(self) -> Bandit:
-        check_bands(self.by, self.num_bands)
+        check_bands(self.by, self.num_bands, self.metric)
         return self
 
     @property

@@ -21,6 +21,9 @@ from gradatim.timelines.data.door import BlockTable, Labels
 Grouping = Literal["level", "source", "band"]
 """What blocks can be grouped by: a label they carry, or the band of their difficulty."""
 
+DEFAULT_METRIC = "reading_age"
+"""Of bands, where nobody names another."""
+
 NumBands = Annotated[int, Field(ge=2, le=100)]
 
 
@@ -74,12 +77,15 @@ def labels_by(
     return bands(table.difficulty(metric), num_bands)
 
 
-def check_bands(by: Grouping, num_bands: int | None, named: Iterable[str] = ()) -> None:
-    """Refuse bands without a number, a number without bands, and bands that there are not.
+def check_bands(
+    by: Grouping, num_bands: int | None, metric: str, named: Iterable[str] = ()
+) -> None:
+    """Refuse bands without a number, a number or metric without bands, and bands there are not.
 
     Args:
         by: the grouping.
         num_bands: how many bands.
+        metric: whose quantiles they are.
         named: the labels that settings name.
 
     Raises:
@@ -88,6 +94,8 @@ def check_bands(by: Grouping, num_bands: int | None, named: Iterable[str] = ()) 
     if by != "band":
         if num_bands is not None:
             raise ValueError(f"num_bands is a setting of `by: band`, not of `by: {by}`")
+        if metric != DEFAULT_METRIC:
+            raise ValueError(f"metric is a setting of `by: band`, not of `by: {by}`")
         return
     if num_bands is None:
         raise ValueError("`by: band` needs num_bands, the number of bands")

@@ -71,7 +71,8 @@ class Lagged:
     def observe(
         self, block_ids: BlockIds, losses_nats: Losses, update_norm: float | None = None
     ) -> None:
-        self._waiting.append((block_ids, losses_nats, update_norm))
+        # Copies: a caller may use its arrays for the next step.
+        self._waiting.append((block_ids.copy(), losses_nats.copy(), update_norm))
 
     def news(self) -> dict[str, Any] | None:
         """What the curriculum behind has to say."""

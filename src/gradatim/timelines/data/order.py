@@ -133,6 +133,10 @@ class Order(Method):
         unread = [n for n in ALL_SHAPE_SETTINGS if n not in read and getattr(self, n) is not None]
         if self.shape != "grouped" and self.by is not None:
             unread.append("by")
+        if self.by is not None and self.metric != type(self).model_fields["metric"].default:
+            raise ValueError(
+                f"groups are by a metric or by a label; got {self.metric} and {self.by}"
+            )
         if self.shape == "grouped" and self.window_blocks > 1:
             unread.append("window_blocks")
         if unread:

@@ -111,6 +111,11 @@ class Phases(Method):
                 "phases read some blocks again, and a sample that fits the budget has none to "
                 "spare; with sample: budget, set data.corpus: fitted"
             )
+        if self.within != "band":
+            fields = type(self).model_fields
+            for name in ("band_metric", "num_bands"):
+                if getattr(self, name) != fields[name].default:
+                    raise ValueError(f"{name} is a setting of within: band, not of {self.within}")
         compared = {phase.rank_by for phase in self._kinds} & {"excess", "learnability"}
         if compared and not self.reference:
             names = " and ".join(sorted(map(str, compared)))

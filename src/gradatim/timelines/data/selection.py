@@ -68,6 +68,8 @@ class Selection(Method):
         if (self.keep is None) == (self.window is None):
             got = "both" if self.keep is not None else "neither"
             raise ValueError(f"give either keep or window; got {got}")
+        if self.window is not None and self.prefer != "highest":
+            raise ValueError("prefer says which end keep keeps; a window has none")
         if self.window is not None and self.window[0] > self.window[1]:
             low, high = self.window
             raise ValueError(f"a window goes from low to high; got {low:g} to {high:g}")

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, field_validato
 from gradatim.errors import SpecError
 from gradatim.streams import Stream
 from gradatim.timelines.data.balance import balanced_weights
-from gradatim.timelines.data.bands import Grouping, NumBands, check_bands
+from gradatim.timelines.data.bands import DEFAULT_METRIC, Grouping, NumBands, check_bands
 from gradatim.timelines.data.door import BlockIds, BlockTable, Losses, check_draw, sentence
 from gradatim.timelines.data.ending import EvenEndingFraction
 from gradatim.timelines.data.method import plan_settings
@@ -75,7 +75,7 @@ class Stages(Grouped):
 
     kind: Literal["stages"] = "stages"
     by: Grouping = "level"
-    metric: str = "reading_age"
+    metric: str = DEFAULT_METRIC
     num_bands: NumBands | None = None
     stages: tuple[Stage, ...] = Field(min_length=1)
     control: Literal["shuffled", "reversed"] | None = None
@@ -88,7 +88,8 @@ class Stages(Grouped):
         if untils[-1] != 1.0 or any(a >= b for a, b in pairwise(untils)):
             shown = ", ".join(f"{until:g}" for until in untils)
             raise ValueError(f"`until` must rise from stage to stage and end at 1; got {shown}")
-        check_bands(self.by, self.num_bands, [label for _, _, label in self.named_labels()])
+        named = [label for _, _, label in self.named_labels()]
+        check_bands(self.by, self.num_bands, self.metric, named)
         return self
 
     def controls(self) -> dict[str, Stages]:
