@@ -383,3 +383,21 @@ def test_a_reference_that_says_nothing_is_refused() -> None:
         made(60, table_of(**{"a/b": constant}), phases=phases, reference="a/b")
     with pytest.raises(SpecError, match=r"data\.reference: no such metric"):
         made(60, table_of(**{"a/c": constant}), phases=phases, reference="a/b")
+
+
+@pytest.mark.parametrize("num_draws", [24, 100, 400])
+def test_the_plan_tells_how_little_is_dropped_where_little_was_read(num_draws: int) -> None:
+    """Under four passes the proportional phases know the losses of a part of the blocks alone."""
+    num_blocks = 100
+    table = BlockTable(np.arange(num_blocks, dtype=np.uint32))
+    spec = Phases.model_validate({"phases": "lfr_fitted"})
+    curriculum: Any = make_curriculum(spec, table, num_draws=num_draws, seed=1)
+    begun = []
+    for draw in range(num_draws):
+        ids = curriculum.draw(draw / num_draws, 1)
+        begun += (curriculum.news() or {}).get("phases_begun", [])
+        curriculum.observe(ids, np.float32([ids[0]]))
+    planned = [phase["blocks"] for phase in curriculum.plan["phases"]]
+    assert [each["blocks"] for each in begun] == pytest.approx(planned, abs=1)
+    says = f"left when, of the {num_draws / 4:.0f}% read before, the 50% of lowest mean loss"
+    assert (says in curriculum.plan["sentence"]) == (num_draws < 400)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gradatim.errors import SpecError
-from gradatim.timelines.data.loss_memory import RankBy
+from gradatim.timelines.data.loss_memory import ARRAYS, RankBy
 
 SHORTFALL = Fraction(1, 100)
 """Of the draws that phases in epochs need; where only so much is missing, the last is cut short."""
@@ -172,7 +172,8 @@ def phase_draws(
                 expected=f"{needed:,} draws, {needed / num_blocks:.3g} passes over "
                 f"{num_blocks:,} blocks",
                 got=f"{num_draws:,}, {num_draws / num_blocks:.3g} passes",
-                remedy="Set phases: lfr_fitted, or corpus: fitted, or raise the budget",
+                remedy="Set corpus: fitted, or raise the budget, or set phases: lfr_fitted, which drops "
+                "of what it has read",
             )
         draws[-1] += num_draws - needed
     for index, count in enumerate(draws):
@@ -215,10 +216,15 @@ RANKED_BY: Mapping[RankBy, str] = {
 def planned_phases(
     phases: Sequence[Phase], draws: Sequence[int], num_blocks: int
 ) -> list[dict[str, Any]]:
-    """The phases as a plan shows them."""
+    """The phases as a plan shows them.
+
+    A focus drops of the blocks whose losses are known, so its blocks depend on how many were read
+    before it: in a run of less than a pass they are nearly all.
+    """
     planned = []
-    for phase, count in zip(phases, draws, strict=True):
-        left = num_left(phase, num_blocks)
+    known_shares = _known_shares(phases, draws, num_blocks)
+    for phase, count, known in zip(phases, draws, known_shares, strict=True):
+        left = num_blocks - floor(phase.dropped_fraction * round(known * num_blocks))
         shown: dict[str, Any] = {
             "kind": phase.kind,
             "draws": count,
@@ -227,8 +233,28 @@ def planned_phases(
         }
         if phase.kind == "focus":
             shown |= {"drop": phase.drop, "rank_by": phase.rank_by, "rerank": phase.rerank}
+            shown |= {"known": known}
         planned.append(shown)
     return planned
+
+
+def _known_shares(phases: Sequence[Phase], draws: Sequence[int], num_blocks: int) -> list[float]:
+    """The share of the blocks by whose values each phase ranks, as it is expected where it begins.
+
+    A mean is over the visits since the last learn or review began; other losses stay known. A pool
+    is drawn without replacement, and what is unknown is in every pool.
+    """
+    found = []
+    ever, since = 0.0, 0.0
+    for phase, count in zip(phases, draws, strict=True):
+        needs_losses = phase.rank_by is not None and ARRAYS[phase.rank_by]
+        known = (since if phase.rank_by == "mean" else ever) if needs_losses else 1.0
+        found.append(known)
+        if phase.kind != "focus":
+            since = 0.0
+        read = min(1.0, count / (num_blocks * (1 - float(phase.dropped_fraction) * known)))
+        ever, since = (before + (1 - before) * read for before in (ever, since))
+    return found
 
 
 def phases_sentence(plan: Mapping[str, Any]) -> str:
@@ -240,7 +266,9 @@ def phases_sentence(plan: Mapping[str, Any]) -> str:
             clauses.append(f"{phase['kind']} all for {passes}")
             continue
         value = RANKED_BY[phase["rank_by"]].format(reference=plan["reference"])
-        clause = f"focus for {passes} on those left when the {phase['drop']:.0%} of lowest {value}"
+        of_known = f" of the {phase['known']:.0%} read before" if phase["known"] < 0.995 else ""
+        clause = f"focus for {passes} on those left when{',' if of_known else ''}{of_known}"
+        clause += f"{',' if of_known else ''} the {phase['drop']:.0%} of lowest {value}"
         clause += " are dropped"
         if plan["within"] != "all":
             clause += f" within each {plan['within']}"
