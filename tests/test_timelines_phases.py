@@ -367,7 +367,9 @@ def test_settings_that_cannot_be_meant_are_refused(settings: dict[str, Any], sai
 
 
 def test_more_epochs_than_the_run_draws_are_refused() -> None:
-    with pytest.raises(SpecError, match=r"160 draws, 4 passes.*got 150.*lfr_fitted.*fitted"):
+    with pytest.raises(
+        SpecError, match=r"160 draws, 4 passes.*got 150.*corpus: fitted.*lfr_fitted"
+    ):
         made(150)
     assert made(159).plan["phases"][-1]["draws"] == 59  # less than a hundredth is missing
     with pytest.raises(SpecError, match="too few blocks"):

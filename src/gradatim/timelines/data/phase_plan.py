@@ -172,8 +172,8 @@ def phase_draws(
                 expected=f"{needed:,} draws, {needed / num_blocks:.3g} passes over "
                 f"{num_blocks:,} blocks",
                 got=f"{num_draws:,}, {num_draws / num_blocks:.3g} passes",
-                remedy="Set corpus: fitted, or raise the budget, or set phases: lfr_fitted, which drops "
-                "of what it has read",
+                remedy="Set corpus: fitted, or raise the budget, or set phases: lfr_fitted, which "
+                "drops of what it has read",
             )
         draws[-1] += num_draws - needed
     for index, count in enumerate(draws):
