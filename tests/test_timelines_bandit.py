@@ -274,3 +274,19 @@ def test_the_plan_says_what_is_intended_and_is_json() -> None:
         "updated every step; 400 draws from 20 blocks, 20 epochs"
     )
     json.dumps(plan)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_labels_dealt_out_in_a_sample_are_as_large_as_before(seed: int) -> None:
+    codes = np.array([0] * 45 + [1] * 15)
+    table = BlockTable(np.arange(60, dtype=np.uint32), {}, {"level": (["a", "b"], codes)})
+    sizes = [
+        make_curriculum(
+            Bandit.model_validate({"sample": "budget", "control": control}),
+            table,
+            num_draws=30,
+            seed=seed,
+        ).plan["num_blocks_of_label"]
+        for control in (None, "shuffled")
+    ]
+    assert sizes[0] == sizes[1]

@@ -51,7 +51,7 @@ from gradatim.timelines.data.ending import EvenEndingFraction
 from gradatim.timelines.data.lag import Lagged
 from gradatim.timelines.data.method import LagSteps, plan_settings
 from gradatim.timelines.data.mixture import Grouped, Mixture, counted, label_pool
-from gradatim.timelines.data.ranking import gathered
+from gradatim.timelines.data.ranking import dealt_out
 from gradatim.timelines.data.sample import Sample, sampled
 
 MAX_LABELS = 100
@@ -277,11 +277,10 @@ def bandit_order(
 ) -> BanditOrder:
     """The curriculum of a `Bandit` specification over these blocks, without its lag."""
     names, code_of_block = spec.labels(table)
-    if spec.control == "shuffled":
-        dealt = Stream(seed, "control/shuffled").permutation(len(table))
-        code_of_block = gathered(code_of_block, dealt)
     chosen = sampled(len(table), spec.sample, num_draws=num_draws, seed=seed)
     ids, codes = chosen(table.ids), chosen(code_of_block)
+    if spec.control == "shuffled":  # within the sample, so that labels keep their sizes
+        codes = dealt_out(codes, ids, Stream(seed, "control/shuffled"))
     codes_L, num_blocks_L = counted(codes)
     labels = [str(names[code]) for code in codes_L]
     places = np.full(int(codes_L[-1]) + 1, len(labels), dtype=np.uint8)

@@ -36,7 +36,14 @@ from gradatim.timelines.data.arrangement import (
 from gradatim.timelines.data.door import BlockIds, BlockTable, sentence
 from gradatim.timelines.data.ending import EvenEndingFraction
 from gradatim.timelines.data.method import Method, plan_settings
-from gradatim.timelines.data.ranking import Rows, check_any_known, check_varies, gathered, ranked
+from gradatim.timelines.data.ranking import (
+    Rows,
+    check_any_known,
+    check_varies,
+    dealt_out,
+    gathered,
+    ranked,
+)
 from gradatim.timelines.data.sample import Sample, sampled
 from gradatim.timelines.data.sequence import Sequence
 
@@ -186,7 +193,7 @@ def fixed_order(spec: Order, table: BlockTable, *, num_draws: int, seed: int | s
     """
     difficulty = _difficulty(spec, table)
     if spec.control == "shuffled":
-        difficulty = _dealt_out(difficulty, table.ids, Stream(seed, "control/shuffled"))
+        difficulty = dealt_out(difficulty, table.ids, Stream(seed, "control/shuffled"))
     chosen = sampled(len(table), "budget", num_draws=num_draws, seed=seed)
     ids, difficulty = chosen(table.ids), chosen(difficulty)
     check_any_known(difficulty, spec.by or spec.metric)
@@ -223,15 +230,6 @@ def _difficulty(spec: Order, table: BlockTable) -> NDArray[np.floating[Any]]:
     names, code_of_block = table.label(spec.by)
     ranks = np.array([place if name else np.nan for place, name in enumerate(names)], np.float32)
     return np.asarray(ranks[code_of_block])
-
-
-def _dealt_out(
-    difficulty: NDArray[np.floating[Any]], ids: BlockIds, stream: Stream
-) -> NDArray[np.floating[Any]]:
-    """Difficulties of other blocks; copies of a block get the same one."""
-    distinct, first, block = np.unique(ids, return_index=True, return_inverse=True)
-    dealt: NDArray[np.floating[Any]] = difficulty[first][stream.permutation(len(distinct))][block]
-    return dealt
 
 
 def _passes(ids: BlockIds) -> Iterator[NDArray[np.intp]]:

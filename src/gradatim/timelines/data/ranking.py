@@ -22,6 +22,13 @@ def gathered(values: NDArray[Any], rows: Rows) -> NDArray[Any]:
     return found
 
 
+def dealt_out(values: NDArray[Any], ids: NDArray[np.uint32], stream: Stream) -> NDArray[Any]:
+    """Values of other blocks; copies of a block get the same one."""
+    distinct, first, block = np.unique(ids, return_index=True, return_inverse=True)
+    dealt: NDArray[Any] = values[first][stream.permutation(len(distinct))][block]
+    return dealt
+
+
 def ranked(difficulty: NDArray[np.floating[Any]], stream: Stream, *, hardest_first: bool) -> Rows:
     """Rows by rising difficulty, or falling; equal ones in random order, unknown ones last.
 
