@@ -151,7 +151,8 @@ def test_draws_too_far_ahead_of_losses_are_refused_in_one_line() -> None:
     assert str(refused.value) == (
         "data.lag_steps: this timeline reads losses, and the loop draws batches ahead of them; "
         "expected at least 2, the steps drawn ahead of the last one trained; got 1. "
-        "Raise data.lag_steps, or let the loader prefetch less"
+        "Raise data.lag_steps (a DataLoader with w workers draws 2 w batches ahead), or let "
+        "the loader prefetch less"
     )
 
 
@@ -333,3 +334,8 @@ def test_losses_that_come_after_the_end_are_refused() -> None:
     timeline = {"kind": "bandit", "lag_steps": NUM_STEPS}
     with pytest.raises(SpecError, match=f"data.lag_steps.*below {NUM_STEPS}.*got {NUM_STEPS}"):
         sequence_of(timeline)
+
+
+def test_masked_difficulties_are_unknown() -> None:
+    table = table_of_columns({"my_age": np.ma.masked_array([4.0, 99.0], mask=[False, True])})
+    assert np.array_equal(table.difficulties["my_age"], [4.0, np.nan], equal_nan=True)

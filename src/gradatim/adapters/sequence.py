@@ -292,7 +292,8 @@ def lag_error(lead: int, lag_steps: int) -> SpecError:
         where="data.lag_steps",
         expected=f"at least {lead}, the steps drawn ahead of the last one trained",
         got=str(lag_steps),
-        remedy="Raise data.lag_steps, or let the loader prefetch less",
+        remedy="Raise data.lag_steps (a DataLoader with w workers draws 2 w batches ahead), or let "
+        "the loader prefetch less",
     )
 
 

@@ -36,7 +36,8 @@ def table_of_columns(
     """The rows of one's own data set: a block is a row, its id the row's number.
 
     Args:
-        difficulties: name to numbers, one a row, higher is harder; not-a-number is unknown.
+        difficulties: name to numbers, one a row, higher is harder; not-a-number, or masked, is
+            unknown.
         labels: name to texts, one a row; "" is none.
         num_rows: of the data set; needed where no column says it.
 
@@ -44,7 +45,8 @@ def table_of_columns(
         SpecError: columns of different lengths, or neither a column nor a number of rows.
     """
     numbers: dict[str, Any] = {
-        name: np.asarray(values, dtype=np.float64) for name, values in (difficulties or {}).items()
+        name: np.ma.filled(np.ma.asarray(values, dtype=np.float64), np.nan)
+        for name, values in (difficulties or {}).items()
     }
     lengths = {name: len(column) for name, column in {**numbers, **(labels or {})}.items()}
     if num_rows is None and not lengths:
