@@ -50,6 +50,10 @@ def show(name: Name, as_json: AsJson = False) -> None:
     typer.echo(found.text, nl=False)
 
 
+def _hours(hours: float) -> str:
+    return f"{hours:.3g}" if hours >= 0.01 else "< 0.01"
+
+
 @recipes_app.command()
 def cost(name: Name, as_json: AsJson = False) -> None:
     """Print what one run of a recipe costs, and how many its study has; trains nothing.
@@ -66,7 +70,7 @@ def cost(name: Name, as_json: AsJson = False) -> None:
         (
             *(each.rung, count(each.num_parameters), f"{flops(each.flops)}FLOP"),
             *(count(each.num_tokens), count(each.num_steps), data_size(each.memory_bytes)),
-            *(f"{each.device_hours:.3g}", str(each.num_runs)),
+            *(_hours(each.device_hours), str(each.num_runs)),
         )
         for each in found
     ]
