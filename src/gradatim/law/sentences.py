@@ -37,8 +37,8 @@ SENTENCES = {
     "what hurt.",
     "worse_superior": "Its {control} did better than it, by {gap} ({interval}), so {idea} "
     "has a part in the harm.",
-    "open": "No difference from its {control} is resolved ({difference}, {interval}), so "
-    "whether {idea} has a part in it stays open.",
+    "open": "No difference from its {control} is resolved ({difference}, {interval} before "
+    "correction for the other comparisons), so whether {idea} has a part in it stays open.",
     "control_unjudged": "Its {control} cannot be judged.",
     "no_controls": "It was run without controls, so its cause is open.",
     "others": "Other methods against `{baseline}`: {listed}.",

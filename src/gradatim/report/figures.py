@@ -193,11 +193,14 @@ def areas(rows: Rows, *, labels: Sequence[str], title: str = "share of the block
         labels: from easy to hard; coloured through the page's ordinal range.
         title: of the axis of shares.
     """
-    whole = {"scale": {"domain": [0, 1], "nice": False}, "axis": {"format": "%", "tickCount": 5}}
+    scale = {"domain": [0, 1], "nice": False}
+    shares = {"scale": scale, "axis": {"format": "%", "tickCount": 5}}
+    # Fifths would run together: the plot is narrow, and the labels at its ends stay inside it.
+    progress = {"scale": scale, "axis": {"format": "%", "values": [0, 0.25, 0.5, 0.75, 1]}}
     placed = [row | {"place": labels.index(row["label"])} for row in rows]
     encoding = {
-        "x": _number("progress", title="progress (share of the compute spent)", **whole),
-        "y": _number("share", title=title, stack="zero", **whole),
+        "x": _number("progress", title="progress (share of the compute spent)", **progress),
+        "y": _number("share", title=title, stack="zero", **shares),
         "color": {"field": "label", "type": "ordinal", "sort": list(labels), "legend": None},
         "order": _number("place"),
         "tooltip": _tooltip(rows, "label", "share", "progress"),

@@ -115,7 +115,7 @@ def report(
             "passes": passes_table(comparison, tables, arms),
             "visits": told,
             "ledger": ledger_proof(comparison, tables, arms),
-            "samples": samples(records, comparison, arms),
+            "samples": samples(of_first, comparison, arms),
             "reproduce": reproduction(records, comparison, study_yaml),
         },
     )

@@ -23,7 +23,8 @@ def visiting(records: Sequence[Record], store: Store) -> dict[str, Rows]:
     """What became of the blocks that every arm reads, at every rung.
 
     One run stands for its arm and rung, the one with the lowest seed. Runs that drew each of their
-    blocks at most twice in the mean are left out, and where no run is left there are no rows.
+    blocks at most twice in the mean are left out, as are runs on another budget or under their own
+    best rate, and where no run is left there are no rows.
 
     Returns:
         visits: arm, rung, progress (share of the draws), label (of `KINDS`), share of the blocks;

@@ -199,6 +199,7 @@ def report(folder: Path | str, path: Path | str | None = None) -> Path:
         records, missing=missing, schedules=index.schedules, choices=read_choices(folder)
     )
     laws = fit_records(records)
+    of_first = [r for r in records if r.spec.operation.schedule == comparison.schedule]
     page = write_report(
         records,
         Path(path) if path else folder / "report.html",
@@ -206,8 +207,8 @@ def report(folder: Path | str, path: Path | str | None = None) -> Path:
         laws=laws,
         title=index.question or index.name,
         study_yaml=read_study_file(folder),
-        feeding=feeding(records, store),
-        visits=visiting(records, store),
+        feeding=feeding(of_first, store),
+        visits=visiting(of_first, store),
     )
     data = page.with_name(f"{page.stem}-data")
     write_whole(data / "comparison.json", comparison.to_json())
