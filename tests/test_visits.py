@@ -140,6 +140,17 @@ def test_runs_that_read_text_more_than_twice_are_told_of(tmp_path: Path) -> None
     assert [row["label"] for row in found["visit_labels"]] == [f"band {n}" for n in range(1, 6)]
 
 
+def test_runs_under_their_own_best_rate_stand_for_no_arm(tmp_path: Path) -> None:
+    spec = tiny_spec(40, {"kind": "phases", "phases": "lfr_fitted"})
+    tuned = spec.model_copy(
+        update={"operation": spec.operation.model_copy(update={"is_tuned": True})}
+    )
+    evaluate: Any = HeldOutBlocks()
+    store: Any = TinyStore(num_blocks=30)
+    record = train(tuned, tmp_path / "tuned", store, evaluate=evaluate)
+    assert not any(visiting([record], store).values())
+
+
 def test_the_page_shows_it_and_the_pages_of_other_studies_are_as_they_were(tmp_path: Path) -> None:
     records = write_study(tmp_path / "runs", rungs=("20k",), num_seeds=2)
     comparison: Any = compare(records)
