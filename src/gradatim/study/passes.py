@@ -30,6 +30,23 @@ Passes = Mapping[tuple[str, str], Mapping[str, float]]
 """Of every rung and arm, the passes over each label."""
 
 
+def passes_of(run: RunSpec, store: Store | None, num_blocks: float | None) -> float | None:
+    """Draws over the blocks that a run reads; None where nobody can say yet.
+
+    Args:
+        run: the run.
+        store: its store, where it is built.
+        num_blocks: of the training text, as far as it is known.
+    """
+    num_draws = run.clock().num_draws
+    if store is None or not run.recipe.data.reads_part_of_sample:
+        return num_draws / num_blocks if num_blocks else None
+    table = block_table(store, run.recipe.data.metrics)
+    key = run_key(run.seed, run.rung)
+    plan = make_curriculum(run.recipe.data, table, num_draws=num_draws, seed=key).plan
+    return float(plan["epochs"])
+
+
 def passes_by_label(run: RunSpec, store: Store) -> dict[str, float]:
     """Draws over blocks of every level, source and difficulty band of the training text.
 

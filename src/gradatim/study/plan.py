@@ -25,7 +25,7 @@ from gradatim.evaluate.evaluator import TASK_POINTS, Evaluator
 from gradatim.record.spec import RunSpec
 from gradatim.study.check import named_arm
 from gradatim.study.execute import ONE_THREAD_PARAMETERS, machine_slots
-from gradatim.study.passes import ALIKE, most_passes, passes_by_label, repetition_remarks
+from gradatim.study.passes import ALIKE, most_passes, passes_by_label, passes_of, repetition_remarks
 from gradatim.study.spec import StudySpec
 from gradatim.study.timing import Pace, paces
 from gradatim.study.tuning import search
@@ -223,7 +223,7 @@ def _planned(
         tokens=clock.tokens(clock.num_steps),
         num_steps=clock.num_steps,
         memory_bytes=max(_memory_bytes(stretch, run) for stretch in clock.stretches),
-        passes=None if not num_blocks else clock.num_draws / num_blocks,
+        passes=passes_of(run, store, num_blocks),
         passes_by_label=passes_by_label(run, store) if store and is_asked else {},
         most_passes=most_passes(run, store) if store and is_asked else None,
         seconds=seconds + checkpoints * last.checkpoint_seconds,

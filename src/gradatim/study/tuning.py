@@ -83,10 +83,11 @@ def search(tune: TuneSpec, runs: Sequence[RunSpec]) -> dict[Cell, list[RunSpec]]
         if cell in found or run.operation.budget_multiple != 1:
             continue
         peak, decay = shared_settings(run)
-        grid = itertools.product(sorted(tune.rate) or [peak], sorted(tune.weight_decay) or [decay])
+        grid = {*itertools.product(tune.rate or [peak], tune.weight_decay or [decay])}
+        grid.add((peak, decay))  # or an arm's best could be worse than what it has anyway
         found[cell] = [
             _trial(run, rate, weight_decay, tune, seed=tune.trial_seed(seeds))
-            for rate, weight_decay in grid
+            for rate, weight_decay in sorted(grid)
         ]
     return found
 
