@@ -228,18 +228,3 @@ def _some(count: int, total: int, stream: Stream) -> NDArray[np.bool_]:
     ties = np.flatnonzero(keys == border)
     is_chosen[ties[: count - int(np.count_nonzero(is_chosen))]] = True
     return is_chosen
-
-
-def band_codes(difficulty: NDArray[np.floating[Any]], num_bands: int) -> NDArray[np.uint8]:
-    """The quantile band of each block, 0 the easiest; `num_bands` where the difficulty is unknown.
-
-    Equally hard blocks share a band, so that bands need not be equally large.
-    """
-    ordered = np.sort(difficulty[np.isfinite(difficulty)])
-    edges = ordered[np.arange(1, num_bands) * len(ordered) // num_bands]
-    codes = np.empty(len(difficulty), dtype=np.uint8)
-    for part in parts(len(codes)):
-        values = difficulty[part]
-        codes[part] = np.searchsorted(edges, values, side="right")
-        codes[part][~np.isfinite(values)] = num_bands
-    return codes

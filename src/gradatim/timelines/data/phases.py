@@ -20,9 +20,10 @@ from pydantic import Field, model_validator
 
 from gradatim.errors import SpecError
 from gradatim.streams import Stream
+from gradatim.timelines.data.bands import bands
 from gradatim.timelines.data.door import BlockTable, Curriculum, sentence
 from gradatim.timelines.data.lag import Lagged
-from gradatim.timelines.data.loss_memory import ARRAYS, Drops, LossMemory, band_codes
+from gradatim.timelines.data.loss_memory import ARRAYS, Drops, LossMemory
 from gradatim.timelines.data.method import LagSteps, Method, plan_settings
 from gradatim.timelines.data.phase_order import Dropping, PhasedOrder
 from gradatim.timelines.data.phase_plan import (
@@ -291,6 +292,6 @@ def _groups(spec: Phases, table: BlockTable, rows: Rows | None) -> NDArray[np.in
     if spec.within == "all":
         return None
     if spec.within == "band":
-        return band_codes(_of(rows, table.difficulty(spec.band_metric)), spec.num_bands)
+        return bands(_of(rows, table.difficulty(spec.band_metric)), spec.num_bands)[1]
     codes = table.label(spec.within)[1]
     return codes if rows is None else codes[rows]
