@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.distributed as dist
 
 Work = Callable[[int, int, Path], Any]
@@ -46,6 +47,7 @@ def start(
         return child
     status = 1
     try:
+        torch.set_num_threads(1)  # the parent's threads are not there to be waited for
         os.environ.update(variables or {})
         found = work()
         if answer is not None:
