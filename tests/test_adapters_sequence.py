@@ -277,6 +277,7 @@ def test_an_index_file_holds_the_whole_order(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["order.npy"]
 
 
+@pytest.mark.slow
 def test_an_index_file_larger_than_what_is_in_memory(tmp_path: Path) -> None:
     """Twelve megabytes are written while numpy holds a fraction of it."""
     sequence = make_sequence(
