@@ -14,7 +14,7 @@ import argparse
 import functools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -446,6 +446,29 @@ def real_ratio(folder: Path) -> None:
     print(f"ratio {ratio.ratio:.3f}, 95 % interval {ratio.low} to {ratio.high}, truth {REAL_RATIO}")
 
 
+def print_table(
+    rows: Iterable[Any],
+    measure: Callable[[Any, int], tuple[float, int]],
+    only: str | None,
+    num_studies: int,
+) -> None:
+    """Measure and print the rows, all or those of one group, as Markdown; bold is not as wanted."""
+    print("| | measured | wanted | studies |\n| --- | --- | --- | --- |")
+    started = time.monotonic()
+    group = ""
+    for row in rows:
+        if only not in (None, row.group):
+            continue
+        if row.group != group:
+            group = row.group
+            print(f"| **{group}** | | | |")
+        value, count = measure(row, num_studies)
+        low, high = row.wanted
+        text = f"{value:.3f}" if low - 5e-4 <= value <= high + 5e-4 else f"**{value:.3f}**"
+        print(f"| {row.name} | {text} | {low:.3g} to {high:.3g} | {count:,} |", flush=True)
+    print(f"\n{time.monotonic() - started:.0f} s")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -457,20 +480,7 @@ def main() -> None:
     if options.real:
         real_ratio(options.real)
         return
-    print("| | measured | wanted | studies |\n| --- | --- | --- | --- |")
-    started = time.monotonic()
-    group = ""
-    for row in rows():
-        if options.only not in (None, row.group):
-            continue
-        if row.group != group:
-            group = row.group
-            print(f"| **{group}** | | | |")
-        value, count = measure(row, options.studies)
-        low, high = row.wanted
-        text = f"{value:.3f}" if low - 5e-4 <= value <= high + 5e-4 else f"**{value:.3f}**"
-        print(f"| {row.name} | {text} | {low:.3g} to {high:.3g} | {count:,} |", flush=True)
-    print(f"\n{time.monotonic() - started:.0f} s")
+    print_table(rows(), measure, options.only, options.studies)
 
 
 if __name__ == "__main__":

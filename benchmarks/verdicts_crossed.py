@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from gradatim.record.read import Record
 from gradatim.timelines.rate import Rate
 
 sys.path.insert(0, str(Path(__file__).parent))
-from verdicts import METHOD, OTHER, REVERSED, RUNGS, SHUFFLED, record_of, spec_of
+from verdicts import METHOD, OTHER, REVERSED, RUNGS, SHUFFLED, print_table, record_of, spec_of
 
 RATES = {"cosine": Rate(kind="cosine"), "wsd": Rate(kind="wsd"), "flat": Rate(kind="constant")}
 SD = 0.01
@@ -239,20 +238,7 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=2000)
     parser.add_argument("--only", help="rows of this group alone")
     options = parser.parse_args()
-    print("| | measured | wanted | studies |\n| --- | --- | --- | --- |")
-    started = time.monotonic()
-    group = ""
-    for row in rows():
-        if options.only not in (None, row.group):
-            continue
-        if row.group != group:
-            group = row.group
-            print(f"| **{group}** | | | |")
-        value, count = measure(row, options.studies)
-        low, high = row.wanted
-        text = f"{value:.3f}" if low - 5e-4 <= value <= high + 5e-4 else f"**{value:.3f}**"
-        print(f"| {row.name} | {text} | {low:.3g} to {high:.3g} | {count:,} |", flush=True)
-    print(f"\n{time.monotonic() - started:.0f} s")
+    print_table(rows(), measure, options.only, options.studies)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before torch is imported: one test process a core, and none may fork with threads of its own.
@@ -31,3 +32,13 @@ def world_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Six levels, three splits, tasks; never written to."""
     folder: Path = tmp_path_factory.mktemp("world") / "store"
     return build(StoreSpec.model_validate(SMALL_WORLD), folder)
+
+
+@pytest.fixture
+def changing_costs_allowed() -> Iterator[None]:
+    """Recipes may mean the network that grows and the teacher of `changing_costs`."""
+    import changing_costs  # brings torch, which most tests do without
+
+    changing_costs.install()
+    yield
+    changing_costs.uninstall()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -32,12 +31,7 @@ AVERAGES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def changing() -> Iterator[None]:
-    torch.set_num_threads(1)
-    changing_costs.install()
-    yield
-    changing_costs.uninstall()
+pytestmark = pytest.mark.usefixtures("changing_costs_allowed")
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "record": {"errors", "files", "recipe", "clock", "compute"},
     "law": {"errors", "files", "record", "recipe", "compute"},
     "report": {"errors", "files", "law", "record", "recipe", "compute", "scoring"},
-    "adapters": {"errors", "files", "recipe", "timelines", "blocks"},
+    "adapters": {"errors", "files", "recipe", "clock", "timelines", "blocks"},
     "model": {"errors", "files", "streams", "compute"},
     "train": {
         "errors",

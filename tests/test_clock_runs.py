@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,13 +21,7 @@ from gradatim.train.objectives import OBJECTIVES, LossFunction
 from gradatim.train.run import train
 from tiny_runs import SHAPE, HeldOutLoss, TinyStore, files_of, tiny_spec
 
-
-@pytest.fixture(autouse=True)
-def changing() -> Iterator[None]:
-    torch.set_num_threads(1)
-    changing_costs.install()
-    yield
-    changing_costs.uninstall()
+pytestmark = pytest.mark.usefixtures("changing_costs_allowed")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import changing_costs
 from gradatim.compute import default_peak_rate
 from gradatim.errors import SpecError
 from gradatim.recipe import Recipe
@@ -26,12 +24,7 @@ from tiny_runs import SHAPE, HeldOutLoss, TinyStore, files_of, tiny_spec
 NEW = {"steps": 4, "scope": "new", "factor": 1.3}
 
 
-@pytest.fixture(autouse=True)
-def changing() -> Iterator[None]:
-    torch.set_num_threads(1)
-    changing_costs.install()
-    yield
-    changing_costs.uninstall()
+pytestmark = pytest.mark.usefixtures("changing_costs_allowed")
 
 
 @pytest.fixture

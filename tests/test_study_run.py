@@ -3,9 +3,6 @@ from __future__ import annotations
 import io
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +21,7 @@ from gradatim.study.folder import StudyIndex, folder_name, read_study
 from gradatim.study.progress import StudyProgress
 from gradatim.study.run import run_study
 from gradatim.study.spec import StudySpec, parse_study
+from killed_study import kill_study
 
 
 def small_study(store: Store, **changes: Any) -> StudySpec:
@@ -126,17 +124,7 @@ def test_a_killed_study_goes_on_to_the_same_records(world_store: Store, tmp_path
     study_file = tmp_path / "study.yaml"
     study_file.write_text(spec.to_yaml(), encoding="utf-8")
     killed = tmp_path / "killed"
-    command = [sys.executable, "-m", "gradatim", "study", str(study_file), "--out", str(killed)]
-    process = subprocess.Popen(
-        command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 90
-    while not list(killed.glob("runs/*/checkpoints/latest")):
-        assert time.monotonic() < deadline, "no checkpoint came"
-        assert process.poll() is None, "the study ended before it was killed"
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_study(study_file, killed, "runs/*/checkpoints/latest")
 
     result = run_study(spec, world_store, killed)
     assert result.failures == ()

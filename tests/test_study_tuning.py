@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +20,7 @@ from gradatim.study.run import StudyResult, run_study
 from gradatim.study.spec import StudySpec, parse_study
 from gradatim.study.timing import Pace
 from gradatim.study.tuning import choices, search, tuned_runs
+from killed_study import kill_study
 from study_of_seconds import small_study
 
 TUNE: dict[str, Any] = {"rate": [0.002, 0.02, 0.0002], "budget_fraction": 0.5}
@@ -170,17 +166,7 @@ def test_killed_in_the_search_the_same_command_goes_on(
 ) -> None:
     spec, file, killed = one_arm(world_store), tmp_path / "study.yaml", tmp_path / "killed"
     file.write_text(spec.to_yaml(), encoding="utf-8")
-    command = [sys.executable, "-m", "gradatim", "study", str(file), "--out", str(killed)]
-    process = subprocess.Popen(
-        command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 120
-    while not list(killed.glob("tuning/runs/*/checkpoints/latest")):
-        assert time.monotonic() < deadline, "no checkpoint came"
-        assert process.poll() is None, "the study ended before it was killed"
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_study(file, killed, "tuning/runs/*/checkpoints/latest")
     assert not (killed / TUNING_FILE).exists()
     again = run_study(spec, world_store, killed)
     assert read_choices(killed) == read_choices(whole.folder)

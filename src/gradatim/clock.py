@@ -310,6 +310,24 @@ def _stretches(
     return stretches
 
 
+def slice_of(num_blocks: int, rank: int, num_processes: int) -> slice:
+    """A process's part of a step's blocks: contiguous, sizes differing by at most one.
+
+    Raises:
+        SpecError: fewer blocks than processes.
+    """
+    if num_blocks < num_processes:
+        raise SpecError(
+            "some processes would have no block",
+            where="batch_blocks",
+            expected=f"at least {num_processes}, one a process",
+            got=str(num_blocks),
+            remedy="Raise batch_blocks, or the smallest factor of recipe.rate.batch",
+        )
+    first, last = (num_blocks * part // num_processes for part in (rank, rank + 1))
+    return slice(first, last)
+
+
 def _shares(num_points: int) -> list[Fraction]:
     return [Fraction(k, num_points) for k in range(1, num_points + 1)]
 

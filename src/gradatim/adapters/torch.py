@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from gradatim.adapters.sequence import BlockSequence, read_state
 from gradatim.blocks.store import Store
+from gradatim.clock import slice_of
 from gradatim.errors import SpecError
 from gradatim.timelines.data.saved import to_bytes
 
@@ -72,22 +73,8 @@ class Ranks:
         return cls(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
 
     def slice_of(self, num_blocks: int) -> slice:
-        """This process's part of a batch: contiguous, sizes differing by at most one.
-
-        Raises:
-            SpecError: fewer blocks than processes.
-        """
-        if num_blocks < self.num_processes:
-            raise SpecError(
-                "some processes would have no block",
-                where="batch_blocks",
-                expected=f"at least {self.num_processes}, one a process",
-                got=str(num_blocks),
-            )
-        first, last = (
-            num_blocks * part // self.num_processes for part in (self.rank, self.rank + 1)
-        )
-        return slice(first, last)
+        """This process's part of a batch; raises as `clock.slice_of` does."""
+        return slice_of(num_blocks, self.rank, self.num_processes)
 
     def all_losses(self, own: Tensor, num_blocks: int) -> NDArray[np.float32]:
         """[num_blocks] losses of a global batch, from those of each process's part of it.

@@ -236,16 +236,7 @@ def require_crossed(first: Mapping[Run, Result], other: Mapping[Run, Result]) ->
     Raises:
         MismatchError: naming the two runs and what differs.
     """
-    at_rung = {run[1]: run for run in first}
-    of_arm = {run[0]: run for run in first}
-    for run, result in other.items():
-        for fields, mate in (
-            (_fields_but("seed", "recipe"), at_rung.get(run[1])),
-            (("recipe beside the rate",), of_arm.get(run[0])),
-        ):
-            if mate is not None:
-                among = (_named(run, result), _named(mate, first[mate]))
-                _require_same(result, first[mate], among, fields)
+    _require_mates(first, other, _fields_but("seed", "recipe"))
 
 
 def require_tuned(shared: Mapping[Run, Result], tuned: Mapping[Run, Result]) -> None:
@@ -254,17 +245,23 @@ def require_tuned(shared: Mapping[Run, Result], tuned: Mapping[Run, Result]) -> 
     Raises:
         MismatchError: naming the two runs and what differs.
     """
-    at_rung = {run[1]: run for run in shared}
-    of_arm = {run[0]: run for run in shared}
-    for run, result in tuned.items():
+    _require_mates(shared, tuned, _fields_but("seed", "recipe", "optimizer"))
+
+
+def _require_mates(
+    first: Mapping[Run, Result], other: Mapping[Run, Result], fields_of_rung: tuple[str, ...]
+) -> None:
+    """Compare each of the others with one of the first at its rung, and with one of its arm."""
+    at_rung = {run[1]: run for run in first}
+    of_arm = {run[0]: run for run in first}
+    for run, result in other.items():
         for fields, mate in (
-            (_fields_but("seed", "recipe", "optimizer"), at_rung.get(run[1])),
+            (fields_of_rung, at_rung.get(run[1])),
             (("recipe beside the rate",), of_arm.get(run[0])),
         ):
             if mate is not None:
-                _require_same(
-                    result, shared[mate], (_named(run, result), _named(mate, shared[mate])), fields
-                )
+                among = (_named(run, result), _named(mate, first[mate]))
+                _require_same(result, first[mate], among, fields)
 
 
 def _named(run: Run, result: Result) -> str:

@@ -119,23 +119,24 @@ def repetition_remarks(passes: Passes, arms: Sequence[str], rungs: Sequence[str]
         arms: in the order of the study.
         rungs: the same.
     """
-    across_arms = [
-        _widest({f"by {arm}": passes.get((rung, arm), {}) for arm in arms}) for rung in rungs
-    ]
-    ratio, label, ends = max(across_arms)
-    if ratio > ALIKE:
-        rung = rungs[across_arms.index((ratio, label, ends))]
+    across_arms = {
+        rung: _widest({f"by {arm}": passes.get((rung, arm), {}) for arm in arms}) for rung in rungs
+    }
+    across_rungs = {
+        arm: _widest({f"at {rung}": passes.get((rung, arm), {}) for rung in rungs}) for arm in arms
+    }
+    (rung, by_arms), (arm, by_rungs) = (
+        max(each.items(), key=lambda item: item[1]) for each in (across_arms, across_rungs)
+    )
+    if by_arms[0] > ALIKE:
+        _, label, ends = by_arms
         yield (
             f"Arms differ in how often they repeat text: at rung {rung}, {label} is read {ends}. "
             "What is found may be the work of repetition; with sample: budget every arm reads the "
             "same blocks equally often."
         )
-    across_rungs = [
-        _widest({f"at {rung}": passes.get((rung, arm), {}) for rung in rungs}) for arm in arms
-    ]
-    ratio, label, ends = max(across_rungs)
-    if ratio > ALIKE:
-        arm = arms[across_rungs.index((ratio, label, ends))]
+    if by_rungs[0] > ALIKE:
+        _, label, ends = by_rungs
         yield (
             f"Rungs differ in how often they repeat text: {label} is read by {arm} {ends}. A small "
             "rung may then mislead about a large one (arXiv 2606.07597); a larger corpus, or "

@@ -24,7 +24,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.distributed_c10d import _abort_process_group
 
-from gradatim.errors import SpecError, TrainingError
+from gradatim.clock import slice_of
+from gradatim.errors import TrainingError
 from gradatim.train.device import own_device
 
 _TOLD_BYTES = 1000
@@ -45,23 +46,8 @@ class Layout:
         return self.rank == 0
 
     def slice_of(self, num_blocks: int) -> slice:
-        """This process's part of a batch: contiguous, sizes differing by at most one.
-
-        Raises:
-            SpecError: fewer blocks than processes.
-        """
-        if num_blocks < self.num_processes:
-            raise SpecError(
-                "some processes would have no block",
-                where="batch_blocks",
-                expected=f"at least {self.num_processes}, one a process",
-                got=str(num_blocks),
-                remedy="Raise batch_blocks, or the smallest factor of recipe.rate.batch",
-            )
-        first, last = (
-            num_blocks * part // self.num_processes for part in (self.rank, self.rank + 1)
-        )
-        return slice(first, last)
+        """This process's part of a batch; raises as `clock.slice_of` does."""
+        return slice_of(num_blocks, self.rank, self.num_processes)
 
     def sum_in_place(self, tensor: Tensor) -> None:
         """Replace a tensor by its sum over all processes.

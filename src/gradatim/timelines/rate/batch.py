@@ -8,6 +8,7 @@ is told to follow (`rate_rule`).
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from fractions import Fraction
 from itertools import pairwise
 from typing import Annotated, Literal, Self
@@ -39,7 +40,7 @@ class Piece(BaseModel):
     to: Factor | None = None
 
 
-class _Schedule(BaseModel):
+class _Schedule(BaseModel, ABC):
     """What all schedules have: the rule that the learning rate follows.
 
     Multiplied by the root of the factor, the noise of Adam's updates stays what it was (Malladi et
@@ -50,9 +51,9 @@ class _Schedule(BaseModel):
 
     rate_rule: Literal["none", "sqrt", "linear"] = "none"
 
+    @abstractmethod
     def in_pieces(self) -> tuple[Piece, ...]:
         """The schedule as pieces, the last until 1."""
-        raise NotImplementedError
 
     def sizes(self, batch_blocks: int) -> tuple[tuple[Fraction, int], ...]:
         """Until which progress a step draws how many blocks.
